@@ -1,0 +1,222 @@
+/** Runs one entry point of one spec on a given device or memory and returns what it wrote: for tests, benches and the curious. */
+import type { Binding, DType, KernelEntry, KernelSpec, Params } from './spec.ts';
+
+export type HostArray = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+export type HostBuffers = Record<string, HostArray>;
+
+const VIEW = { f32: Float32Array, u32: Uint32Array, i32: Int32Array } as const;
+/** A NaN pattern: an output element a kernel forgets to write is seen. */
+const POISON = 0x7fc0dead;
+
+/** Writes params into a block of 4-byte words in declared order, padded to 16 bytes. */
+export function packParams(entry: KernelEntry, params: Params): ArrayBuffer {
+  const names = Object.keys(entry.params);
+  const block = new ArrayBuffer(Math.max(16, Math.ceil(names.length / 4) * 16));
+  const view = new DataView(block);
+  names.forEach((name, i) => {
+    const value = params[name];
+    if (value === undefined || Number.isNaN(value)) throw new Error(`params: '${name}' is ${value}; expected a number`);
+    writeWord(view, i * 4, entry.params[name], value);
+  });
+  return block;
+}
+
+function writeWord(view: DataView, at: number, dtype: DType, value: number): void {
+  if (dtype === 'f32') view.setFloat32(at, value, true);
+  else if (dtype === 'u32') view.setUint32(at, value, true);
+  else view.setInt32(at, value, true);
+}
+
+/** The entry point, or an error that names those there are. */
+export function entryOf(spec: KernelSpec, name: string): KernelEntry {
+  const entry = spec.entries[name];
+  if (!entry) throw new Error(`${spec.name}: no entry '${name}'; it has ${Object.keys(spec.entries).join(', ')}`);
+  return entry;
+}
+
+/** Checks that every binding has at least the elements that the params ask for; throws before any work. */
+export function checkSizes(spec: KernelSpec, name: string, params: Params, lengthOf: (b: Binding) => number): void {
+  const entry = entryOf(spec, name);
+  const need = entry.size(params);
+  for (const b of entry.bindings) {
+    const have = lengthOf(b);
+    if (have < need[b.name]) throw new Error(`${name}: '${b.name}' needs ${need[b.name]} ${b.dtype} elements, got ${have}`);
+  }
+}
+
+/** Inputs as given; `write` outputs poisoned, sized by the spec, unless the caller gives an array (to check what is left alone). */
+function fillHost(spec: KernelSpec, name: string, inputs: HostBuffers, params: Params): HostBuffers {
+  const entry = entryOf(spec, name);
+  const need = entry.size(params);
+  const host: HostBuffers = {};
+  for (const b of entry.bindings) {
+    const given = inputs[b.name];
+    if (given) host[b.name] = given.slice() as HostArray;
+    else if (b.access === 'write') host[b.name] = new VIEW[b.dtype](new Uint32Array(need[b.name]).fill(POISON).buffer);
+    else throw new Error(`${name}: input '${b.name}' missing`);
+  }
+  checkSizes(spec, name, params, (b) => host[b.name].length);
+  return host;
+}
+
+const outputs = (entry: KernelEntry, host: HostBuffers): HostBuffers =>
+  Object.fromEntries(entry.bindings.filter((b) => b.access !== 'read').map((b) => [b.name, host[b.name]]));
+
+/** The f64 oracle. Integer outputs come back rounded into their own type only by the caller's comparison. */
+export function launchRef(spec: KernelSpec, name: string, inputs: HostBuffers, params: Params): Record<string, Float64Array> {
+  const entry = entryOf(spec, name);
+  const host = fillHost(spec, name, inputs, params);
+  const wide: Record<string, Float64Array> = {};
+  for (const b of entry.bindings) wide[b.name] = Float64Array.from(host[b.name] as ArrayLike<number>);
+  spec.ref[name](wide, params);
+  return Object.fromEntries(entry.bindings.filter((b) => b.access !== 'read').map((b) => [b.name, wide[b.name]]));
+}
+
+const modules = new Map<string, WebAssembly.Module>();
+
+/** The compiled module of a spec; the relaxed build when asked for and the engine takes it. */
+export function wasmModule(spec: KernelSpec, relaxed: boolean): WebAssembly.Module {
+  const text = relaxed && spec.wasm.relaxed ? spec.wasm.relaxed : spec.wasm.simd;
+  let module = modules.get(text);
+  if (!module) {
+    module = new WebAssembly.Module(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+    modules.set(text, module);
+  }
+  return module;
+}
+
+/** Bytes of per-thread scratch that every wasm instance gets (`TLS` in simd.as.ts). */
+export const TLS_BYTES = 262_144;
+
+/** Runs the WebAssembly side on this thread, its work cut into `pieces` to show that the cut changes nothing. */
+export function launchWasm(
+  spec: KernelSpec,
+  name: string,
+  inputs: HostBuffers,
+  params: Params,
+  { relaxed = false, pieces = 3 } = {},
+): HostBuffers {
+  const entry = entryOf(spec, name);
+  const host = fillHost(spec, name, inputs, params);
+  const scratchBytes = (entry.scratch?.(params) ?? 0) * 4;
+  const bytes = Object.values(host).reduce((n, a) => n + align16(a.byteLength) + 16, TLS_BYTES + align16(scratchBytes) + 65_536);
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / 65_536), maximum: 65_536, shared: true });
+  const tls = 65_536;
+  let top = tls + TLS_BYTES;
+  const take = (n: number) => {
+    const at = top;
+    top += align16(n) + 16;
+    return at;
+  };
+  const pointers = entry.bindings.map((b) => {
+    const at = take(host[b.name].byteLength);
+    new VIEW[b.dtype](memory.buffer, at, host[b.name].length).set(host[b.name] as any);
+    return at;
+  });
+  const args = [...pointers, ...Object.keys(entry.params).map((k) => params[k])];
+  if (entry.scratch) {
+    const at = take(scratchBytes);
+    new Uint32Array(memory.buffer, at, scratchBytes / 4).fill(POISON);
+    args.push(at);
+  }
+  const instance = new WebAssembly.Instance(wasmModule(spec, relaxed), {
+    env: { memory, tls: new WebAssembly.Global({ value: 'i32' }, tls) },
+  });
+  for (const phase of phasesOf(name, entry)) {
+    const total = phase.work(params);
+    const fn = instance.exports[phase.export] as (...a: number[]) => void;
+    if (!fn) throw new Error(`${spec.name}: wasm exports no '${phase.export}'`);
+    for (let i = 0; i < pieces; i++) {
+      const lo = Math.floor((total * i) / pieces);
+      const hi = Math.floor((total * (i + 1)) / pieces);
+      if (hi > lo) fn(...args, lo, hi);
+    }
+  }
+  entry.bindings.forEach((b, i) => {
+    host[b.name] = new VIEW[b.dtype](memory.buffer, pointers[i], host[b.name].length).slice() as unknown as HostArray;
+  });
+  return outputs(entry, host);
+}
+
+const align16 = (n: number): number => (n + 15) & ~15;
+
+/** The wasm passes of an entry: its phases, or the one export of its own name. */
+export function phasesOf(name: string, entry: KernelEntry) {
+  if (entry.phases) return entry.phases;
+  if (!entry.work) throw new Error(`${name}: the spec has neither work nor phases`);
+  return [{ export: name, work: entry.work, grain: undefined }];
+}
+
+const pipelines = new WeakMap<GPUDevice, Map<string, GPUComputePipeline>>();
+
+/** The pipeline of an entry point, compiled once per device; a WGSL error carries the kernel's name and line. */
+export async function pipelineFor(device: GPUDevice, spec: KernelSpec, name: string): Promise<GPUComputePipeline> {
+  let known = pipelines.get(device);
+  if (!known) {
+    known = new Map();
+    pipelines.set(device, known);
+  }
+  let pipeline = known.get(name);
+  if (!pipeline) {
+    const module = device.createShaderModule({ label: spec.name, code: spec.wgsl });
+    pipeline = await device.createComputePipelineAsync({ label: name, layout: 'auto', compute: { module, entryPoint: name } });
+    known.set(name, pipeline);
+  }
+  return pipeline;
+}
+
+/** Runs the WGSL side and reads its outputs back. Validation errors reject. */
+export async function launchWebgpu(
+  device: GPUDevice,
+  spec: KernelSpec,
+  name: string,
+  inputs: HostBuffers,
+  params: Params,
+): Promise<HostBuffers> {
+  const entry = entryOf(spec, name);
+  const host = fillHost(spec, name, inputs, params);
+  device.pushErrorScope('validation');
+  const pipeline = await pipelineFor(device, spec, name);
+  const made: GPUBuffer[] = [];
+  const buffer = (size: number, usage: number) => {
+    const b = device.createBuffer({ size: Math.max(16, size), usage });
+    made.push(b);
+    return b;
+  };
+  const storage = entry.bindings.map((b) => {
+    const g = buffer(host[b.name].byteLength, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC);
+    device.queue.writeBuffer(g, 0, host[b.name]);
+    return g;
+  });
+  const block = packParams(entry, params);
+  const uniform = buffer(block.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+  device.queue.writeBuffer(uniform, 0, block);
+  const group = device.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: [...storage, uniform].map((b, binding) => ({ binding, resource: { buffer: b } })),
+  });
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(...entry.grid(params));
+  pass.end();
+  const reads = entry.bindings.map((b, i) => {
+    if (b.access === 'read') return undefined;
+    const r = buffer(host[b.name].byteLength, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+    encoder.copyBufferToBuffer(storage[i], 0, r, 0, host[b.name].byteLength);
+    return r;
+  });
+  device.queue.submit([encoder.finish()]);
+  const error = await device.popErrorScope();
+  if (error) throw new Error(`${name}: ${error.message}`);
+  for (const [i, b] of entry.bindings.entries()) {
+    const r = reads[i];
+    if (!r) continue;
+    await r.mapAsync(GPUMapMode.READ);
+    host[b.name] = new VIEW[b.dtype](r.getMappedRange(0, host[b.name].byteLength).slice(0)) as HostArray;
+    r.unmap();
+  }
+  for (const b of made) b.destroy();
+  return outputs(entry, host);
+}

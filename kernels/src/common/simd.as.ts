@@ -1,0 +1,94 @@
+// Shared AssemblyScript helpers: fused multiply-add where the build has it, horizontal sums, exp, log.
+
+/** Per-thread scratch of TLS_BYTES, given by the host at instantiation. */
+// @ts-ignore: decorator
+@external("env", "tls")
+export declare const TLS: usize;
+export const TLS_BYTES: i32 = 262144;
+
+/** a * b + c; fused in the relaxed-simd build. */
+// @ts-ignore: decorator
+@inline
+export function fma4(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
+// @ts-ignore: decorator
+@inline
+export function hsum4(v: v128): f32 {
+  return (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1)) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
+}
+
+// @ts-ignore: decorator
+@inline
+export function hmax4(v: v128): f32 {
+  return max(max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
+}
+
+/**
+ * exp of four lanes. x = n ln2 + r, |r| <= ln2/2 (Cody-Waite, ln2 in two parts), degree-6 polynomial for e^r, scale by 2^n
+ * in two steps so that results down to the smallest normal are right. Clamped to [-87.34, 88.72]: below it gives about 1.2e-38, treated as 0.
+ * ULP error: below 1.5 over the clamped range (kernels/src/softmax/softmax.test.ts measures it).
+ */
+// @ts-ignore: decorator
+@inline
+export function exp4(x: v128): v128 {
+  const lo = f32x4.splat(-87.33654);
+  const hi = f32x4.splat(88.72283);
+  const under = f32x4.lt(x, lo);
+  const xc = f32x4.min(f32x4.max(x, lo), hi);
+  const n = f32x4.nearest(f32x4.mul(xc, f32x4.splat(1.44269504088896341)));
+  let r = f32x4.sub(xc, f32x4.mul(n, f32x4.splat(0.693359375)));
+  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
+  let p = f32x4.splat(1.3888889e-3);
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3333333e-3));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1666668e-2));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666667e-1));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
+  p = f32x4.add(f32x4.mul(f32x4.mul(r, r), p), f32x4.add(r, f32x4.splat(1.0)));
+  // 2^n in two halves: n may be -126 .. 128, and 128 does not fit one exponent field.
+  const ni = i32x4.trunc_sat_f32x4_s(n);
+  const n1 = i32x4.shr_s(ni, 1);
+  const n2 = i32x4.sub(ni, n1);
+  const s1 = i32x4.shl(i32x4.add(n1, i32x4.splat(127)), 23);
+  const s2 = i32x4.shl(i32x4.add(n2, i32x4.splat(127)), 23);
+  const y = f32x4.mul(f32x4.mul(p, s1), s2);
+  return v128.andnot(y, under);
+}
+
+// @ts-ignore: decorator
+@inline
+export function exp1(x: f32): f32 {
+  return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);
+}
+
+/**
+ * Natural log of a positive normal number: x = 2^e m, m in [sqrt(1/2), sqrt(2)); log m by the odd series of
+ * s = (m-1)/(m+1): 2(s + s^3/3 + s^5/5 + s^7/7 + s^9/9). Zero and below give -103.28 (log of the smallest denormal), inf stays inf.
+ */
+// @ts-ignore: decorator
+@inline
+export function log1(x: f32): f32 {
+  if (x <= 0) return -103.27893;
+  if (x == Infinity) return x;
+  let scale: i32 = 0;
+  if (x < 1.17549435e-38) { x *= 8388608.0; scale = -23; }
+  const bits = reinterpret<i32>(x);
+  let e = ((bits >> 23) & 255) - 127;
+  let m = reinterpret<f32>((bits & 0x7fffff) | 0x3f800000);
+  if (m > 1.41421356) { m *= 0.5; e += 1; }
+  const s: f32 = (m - 1.0) / (m + 1.0);
+  const z: f32 = s * s;
+  const p: f32 = 2.0 * s * (1.0 + z * (0.33333333 + z * (0.2 + z * (0.14285715 + z * 0.11111111))));
+  const ef = <f32>(e + scale);
+  return p + ef * -2.12194440e-4 + ef * 0.693359375;
+}
+
+/** 1 / (1 + e^-x), four lanes. */
+// @ts-ignore: decorator
+@inline
+export function sigmoid4(x: v128): v128 {
+  const one = f32x4.splat(1.0);
+  return f32x4.div(one, f32x4.add(one, exp4(f32x4.neg(x))));
+}

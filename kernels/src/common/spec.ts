@@ -1,0 +1,72 @@
+/** What a host needs to know to run a kernel: pure data and pure functions of the params. */
+
+/** Every element is 4 bytes wide; a buffer is an array of one of these. */
+export type DType = 'f32' | 'u32' | 'i32';
+
+/** `write`: every element in range is assigned. `read_write`: read first, then changed in place. */
+export type Access = 'read' | 'write' | 'read_write';
+
+export interface Binding {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly access: Access;
+}
+
+/** Values of an entry point's params, by name. */
+export type Params = Readonly<Record<string, number>>;
+
+/** Arguments of a reference: one f64 array per binding, by binding name (integers are exact in f64). */
+export type RefBuffers = Record<string, Float64Array>;
+export type RefFn = (buffers: any, params: any) => void;
+
+/** One pass of the WebAssembly side: `export(bindings…, params…, [scratch], lo, hi)` over `work` items. */
+export interface Phase {
+  readonly export: string;
+  readonly work: (p: any) => number;
+  /** Work items that one thread takes at a time; default: work / (4 · threads). */
+  readonly grain?: (p: any) => number;
+}
+
+/** One entry point. The name is the WGSL entry point, the default wasm export and the reference's key. */
+export interface KernelEntry {
+  /** In binding order 0, 1, …; outputs first. The params block is the binding after the last. At most 8. */
+  readonly bindings: readonly Binding[];
+  /** In the order of the WGSL struct and of the wasm arguments. */
+  readonly params: Readonly<Record<string, DType>>;
+  /** Elements each binding must have at least, for the checks before a launch. */
+  readonly size: (p: any) => Readonly<Record<string, number>>;
+  /** Workgroups to dispatch; each dimension at most 65,535 (see `grid1d`). */
+  readonly grid: (p: any) => readonly [number, number, number];
+  /** WebAssembly: independent items, split over threads; the result must not depend on the split. */
+  readonly work?: (p: any) => number;
+  /** WebAssembly with more than one pass; instead of `work`. */
+  readonly phases?: readonly Phase[];
+  /** WebAssembly: elements of shared scratch that all phases of one launch see. */
+  readonly scratch?: (p: any) => number;
+  /** Floating-point operations, and bytes that must move at least once. */
+  readonly flops: (p: any) => number;
+  readonly bytes: (p: any) => number;
+}
+
+export interface KernelSpec {
+  readonly name: string;
+  readonly wgsl: string;
+  /** Base64 of the module. `relaxed` uses fused multiply-add where the kernel profits from it. */
+  readonly wasm: { readonly simd: string; readonly relaxed?: string };
+  readonly ref: Readonly<Record<string, RefFn>>;
+  readonly entries: Readonly<Record<string, KernelEntry>>;
+}
+
+export const f32 = (name: string, access: Access = 'read'): Binding => ({ name, dtype: 'f32', access });
+export const u32 = (name: string, access: Access = 'read'): Binding => ({ name, dtype: 'u32', access });
+
+const MAX_DIM = 65_535;
+
+/** Spreads `n` workgroups over x and y; WGSL recovers the index as `wid.x + wid.y * num_workgroups.x`. */
+export function grid1d(n: number): readonly [number, number, number] {
+  if (n <= MAX_DIM) return [Math.max(n, 1), 1, 1];
+  const y = Math.ceil(n / MAX_DIM);
+  return [Math.ceil(n / y), y, 1];
+}
+
+export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);

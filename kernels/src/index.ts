@@ -1,0 +1,3 @@
+export * from './common/launch.ts';
+export * from './common/spec.ts';
+export { softmax } from './softmax/softmax.ts';

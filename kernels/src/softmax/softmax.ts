@@ -1,0 +1,38 @@
+import { f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import wasm from '../gen/softmax.wasm.ts';
+import wgsl from '../gen/softmax.wgsl.ts';
+import * as ref from './softmax.ref.ts';
+
+interface Shape {
+  rows: number;
+  cols: number;
+}
+const params = { rows: 'u32', cols: 'u32' } as const;
+
+/** Softmax over the last dim of (rows, cols). Backward needs y. */
+export const softmax = {
+  name: 'softmax',
+  wgsl,
+  wasm,
+  ref,
+  entries: {
+    softmax_fwd: {
+      bindings: [f32('y', 'write'), f32('x')],
+      params,
+      size: ({ rows, cols }: Shape) => ({ y: rows * cols, x: rows * cols }),
+      grid: ({ rows }: Shape) => grid1d(rows),
+      work: ({ rows }: Shape) => rows,
+      flops: ({ rows, cols }: Shape) => 5 * rows * cols,
+      bytes: ({ rows, cols }: Shape) => 8 * rows * cols,
+    },
+    softmax_bwd: {
+      bindings: [f32('dx', 'write'), f32('dy'), f32('y')],
+      params,
+      size: ({ rows, cols }: Shape) => ({ dx: rows * cols, dy: rows * cols, y: rows * cols }),
+      grid: ({ rows }: Shape) => grid1d(rows),
+      work: ({ rows }: Shape) => rows,
+      flops: ({ rows, cols }: Shape) => 4 * rows * cols,
+      bytes: ({ rows, cols }: Shape) => 12 * rows * cols,
+    },
+  },
+} satisfies KernelSpec;

@@ -1,0 +1,75 @@
+/** What the runtime asks of a device: memory, and "run this kernel". `webgpu`, `wasm` and `reference` implement it. */
+import type { DType, KernelSpec, Params } from '@eagrl/kernels';
+
+export type BackendKind = 'webgpu' | 'wasm' | 'reference';
+
+/** Device memory of `length` 4-byte elements. */
+export interface DeviceBuffer {
+  readonly id: number;
+  readonly length: number;
+}
+
+/** Part of a buffer, in elements. `offset` is a multiple of SLICE_ALIGN. */
+export interface Slice {
+  readonly buffer: DeviceBuffer;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** WebGPU binds storage at multiples of 256 bytes. */
+export const SLICE_ALIGN = 64;
+
+export type HostData = Float32Array | Uint32Array | Int32Array;
+
+export interface DeviceInfo {
+  readonly backend: BackendKind;
+  /** What the driver or engine calls itself. */
+  readonly adapter: string;
+  readonly threads: number;
+  /** f16, subgroups, timestamp-query, relaxed-simd …: those in use. */
+  readonly features: readonly string[];
+  /** Largest buffer and largest binding, bytes. */
+  readonly maxBufferBytes: number;
+  readonly maxBindingBytes: number;
+}
+
+export interface BackendStats {
+  /** Bytes handed out now and at most so far, and what the pool holds for re-use. */
+  liveBytes: number;
+  peakBytes: number;
+  pooledBytes: number;
+  dispatches: number;
+  submits: number;
+  /** Device buffers created since the start; constant once a training loop is warm. */
+  buffersCreated: number;
+}
+
+/**
+ * Work is queued in call order. `alloc`, `free`, `write`, `copy` and `dispatch` return at once; `read` resolves when everything
+ * queued before it is done. A freed buffer may be handed out again at once: order makes that safe.
+ * Contents of a fresh buffer are unspecified.
+ */
+export interface Backend {
+  readonly kind: BackendKind;
+  readonly info: DeviceInfo;
+  readonly stats: Readonly<BackendStats>;
+  /** Resolves with the reason when the device is gone (lost, out of memory); never rejects. */
+  readonly lost: Promise<string>;
+  /** @throws DeviceError naming what was asked and what there is, when memory does not suffice. */
+  alloc(length: number): DeviceBuffer;
+  free(buffer: DeviceBuffer): void;
+  write(to: Slice, data: HostData): void;
+  read(from: Slice, dtype: 'f32'): Promise<Float32Array>;
+  read(from: Slice, dtype: 'u32'): Promise<Uint32Array>;
+  copy(to: Slice, from: Slice): void;
+  /** Slices in the entry's binding order. Sizes are checked against the spec; no slice may be written and also bound a second time. */
+  dispatch(spec: KernelSpec, entry: string, slices: readonly Slice[], params: Params): void;
+  /** Hands queued work to the device; `read` and `sync` do it too. */
+  flush(): void;
+  sync(): Promise<void>;
+  /** Compiles entry points ahead of use. */
+  prepare(kernels: readonly KernelSpec[]): Promise<void>;
+  destroy(): Promise<void>;
+}
+
+export type { DType, KernelSpec, Params };

@@ -1,0 +1,1 @@
+export { useSoftwareAdapter } from './software_adapter.ts';

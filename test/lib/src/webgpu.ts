@@ -1,0 +1,27 @@
+import { useSoftwareAdapter } from '@eagrl/runtime/node';
+
+// Dawn's instance must outlive every object it made: collecting it crashes the process.
+let instance: GPU | undefined;
+let device: Promise<GPUDevice> | undefined;
+let name = '';
+
+/** SwiftShader, unless EAGRL_TEST_ADAPTER=system asks for whatever driver the machine has (a GPU, lavapipe through VK_DRIVER_FILES). */
+async function open(): Promise<GPUDevice> {
+  if (process.env.EAGRL_TEST_ADAPTER !== 'system') await useSoftwareAdapter();
+  const { create, globals } = await import('webgpu');
+  Object.assign(globalThis, globals);
+  instance = create([]);
+  const adapter = await instance.requestAdapter();
+  if (!adapter) throw new Error('no WebGPU adapter; npm ci installs a software one (see CONTRIBUTING.md)');
+  name = adapter.info.description || adapter.info.device || adapter.info.vendor;
+  return adapter.requestDevice({ requiredFeatures: adapter.features.has('timestamp-query') ? ['timestamp-query'] : [] });
+}
+
+/** The WebGPU device of this test process; rejects (and so fails the test) when there is none. */
+export function testDevice(): Promise<GPUDevice> {
+  device ??= open();
+  return device;
+}
+
+/** What the adapter calls itself, after `testDevice`. */
+export const adapterName = (): string => name;
