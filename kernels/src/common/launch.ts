@@ -159,6 +159,9 @@ export async function pipelineFor(device: GPUDevice, spec: KernelSpec, name: str
   let pipeline = known.get(name);
   if (!pipeline) {
     const module = device.createShaderModule({ label: spec.name, code: spec.wgsl });
+    const { messages } = await module.getCompilationInfo();
+    const wrong = messages.find((m) => m.type === 'error');
+    if (wrong) throw new Error(`${spec.name}.wgsl:${wrong.lineNum}:${wrong.linePos}: ${wrong.message}`);
     pipeline = await device.createComputePipelineAsync({ label: name, layout: 'auto', compute: { module, entryPoint: name } });
     known.set(name, pipeline);
   }

@@ -1,0 +1,67 @@
+import { ceilDiv, f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import wasm from '../gen/adamw.wasm.ts';
+import wgsl from '../gen/adamw.wgsl.ts';
+import * as ref from './adamw.ref.ts';
+
+interface Flat {
+  n: number;
+}
+interface Partials {
+  count: number;
+}
+
+/** Elements of grad per entry of `partials`, elements per entry of `decay`, and threads per workgroup of the update. */
+const CHUNK = 4096;
+const DECAY_BLOCK = 64;
+const WG = 256;
+
+/**
+ * AdamW with clipping by global norm over one flat list of n parameters; the norm never leaves the device.
+ * grad_norm_partial: partials (ceil(n / 4096)). grad_norm_finish: norm (2) = [norm, clip coefficient].
+ * adamw: param, m, v (n) in place; decay (ceil(n / 64)) scales the weight decay. A norm that is not finite skips the step.
+ * Pass betas as f32 holds them (Math.fround) to the bias corrections too, so that both sides of m / bias_correction1 agree.
+ */
+export const adamw = {
+  name: 'adamw',
+  wgsl,
+  wasm,
+  ref,
+  entries: {
+    grad_norm_partial: {
+      bindings: [f32('partials', 'write'), f32('grad')],
+      params: { n: 'u32' },
+      size: ({ n }: Flat) => ({ partials: ceilDiv(n, CHUNK), grad: n }),
+      grid: ({ n }: Flat) => grid1d(ceilDiv(n, CHUNK)),
+      work: ({ n }: Flat) => ceilDiv(n, CHUNK),
+      flops: ({ n }: Flat) => 2 * n,
+      bytes: ({ n }: Flat) => 4 * n + 4 * ceilDiv(n, CHUNK),
+    },
+    grad_norm_finish: {
+      bindings: [f32('norm', 'write'), f32('partials')],
+      params: { count: 'u32', max_norm: 'f32' },
+      size: ({ count }: Partials) => ({ norm: 2, partials: count }),
+      grid: () => [1, 1, 1],
+      work: () => 1,
+      flops: ({ count }: Partials) => count + 4,
+      bytes: ({ count }: Partials) => 4 * count + 8,
+    },
+    adamw: {
+      bindings: [f32('param', 'read_write'), f32('m', 'read_write'), f32('v', 'read_write'), f32('grad'), f32('decay'), f32('norm')],
+      params: {
+        n: 'u32',
+        lr: 'f32',
+        beta1: 'f32',
+        beta2: 'f32',
+        eps: 'f32',
+        weight_decay: 'f32',
+        bias_correction1: 'f32',
+        bias_correction2: 'f32',
+      },
+      size: ({ n }: Flat) => ({ param: n, m: n, v: n, grad: n, decay: ceilDiv(n, DECAY_BLOCK), norm: 2 }),
+      grid: ({ n }: Flat) => grid1d(ceilDiv(n, WG)),
+      work: ({ n }: Flat) => ceilDiv(n, DECAY_BLOCK),
+      flops: ({ n }: Flat) => 16 * n,
+      bytes: ({ n }: Flat) => 28 * n + 4 * ceilDiv(n, DECAY_BLOCK) + 8,
+    },
+  },
+} satisfies KernelSpec;

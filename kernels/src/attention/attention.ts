@@ -1,0 +1,97 @@
+import { ceilDiv, f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import wasm from '../gen/attention.wasm.ts';
+import wgsl from '../gen/attention.wgsl.ts';
+import * as ref from './attention.ref.ts';
+
+interface Shape {
+  tokens: number;
+  heads: number;
+  kv_heads: number;
+  head_dim: number;
+}
+
+/** Rows (queries or keys) of one workgroup and of one WebAssembly work item; rows of one workgroup of attention_bwd_delta. */
+const BLOCK = 32;
+const DELTA_ROWS = 16;
+/** attention.wgsl holds one row of this many elements, as vec4, in 4 threads. */
+const MAX_HEAD_DIM = 128;
+
+function check({ heads, kv_heads, head_dim }: Shape): void {
+  if (head_dim % 4 !== 0 || head_dim > MAX_HEAD_DIM) {
+    throw new Error(`attention: head_dim must be a multiple of 4 up to ${MAX_HEAD_DIM}, got ${head_dim}`);
+  }
+  if (heads % kv_heads !== 0) throw new Error(`attention: heads must be a multiple of kv_heads, got ${heads} and ${kv_heads}`);
+}
+
+const sizes = (p: Shape) => {
+  check(p);
+  const { tokens, heads, kv_heads, head_dim } = p;
+  const [nq, nkv] = [tokens * heads * head_dim, tokens * kv_heads * head_dim];
+  return { o: nq, do: nq, q: nq, dq: nq, k: nkv, dk: nkv, v: nkv, dv: nkv, stats: 2 * tokens * heads, seg: 4 * tokens };
+};
+const params = { tokens: 'u32', heads: 'u32', kv_heads: 'u32', head_dim: 'u32', scale: 'f32' } as const;
+const blocks = ({ tokens }: Shape) => ceilDiv(tokens, BLOCK);
+
+/** Floating-point operations of one product over the pairs of one plain causal sequence; packed sequences need fewer. */
+const product = ({ tokens, heads, head_dim }: Shape) => tokens * (tokens + 1) * heads * head_dim;
+const queryBytes = ({ tokens, heads, head_dim }: Shape) => 4 * tokens * heads * head_dim;
+const keyBytes = ({ tokens, kv_heads, head_dim }: Shape) => 4 * tokens * kv_heads * head_dim;
+const tableBytes = ({ tokens, heads }: Shape) => 8 * tokens * heads + 16 * tokens;
+
+/** Blocks differ in length (causal, packed): threads take one at a time. */
+const oneByOne = () => 1;
+
+/**
+ * Causal attention over packed segments with shared prefixes, grouped-query: q, o (tokens, heads, head_dim); k, v (tokens,
+ * kv_heads, head_dim); query head h uses kv head floor(h / (heads / kv_heads)). O(tokens) memory; bit-equal on rerun.
+ *
+ * seg (tokens, 4): [prefix_start, prefix_end, seg_start, q_end]. Query i sees the keys in [prefix_start, prefix_end) and in
+ * [seg_start, i]; key j is seen by the queries in [j, q_end). Both must say the same: the children of a prefix are laid right
+ * behind it, and q_end of a prefix token is the end of its last child. A padding token sees itself: [0, 0, i, i + 1].
+ *
+ * stats (tokens, heads, 2): [lse, delta]. Order: fwd writes lse; bwd_delta adds delta = sum_d do o; then bwd_dq and bwd_dkdv.
+ */
+export const attention = {
+  name: 'attention',
+  wgsl,
+  wasm,
+  ref,
+  entries: {
+    attention_fwd: {
+      bindings: [f32('o', 'write'), f32('stats', 'write'), f32('q'), f32('k'), f32('v'), u32('seg')],
+      params,
+      size: sizes,
+      grid: (p: Shape) => grid1d(p.heads * blocks(p)),
+      phases: [{ export: 'attention_fwd', work: (p: Shape) => p.heads * blocks(p), grain: oneByOne }],
+      flops: (p: Shape) => 2 * product(p),
+      bytes: (p: Shape) => 2 * queryBytes(p) + 2 * keyBytes(p) + tableBytes(p),
+    },
+    attention_bwd_delta: {
+      bindings: [f32('stats', 'read_write'), f32('do'), f32('o')],
+      params: { tokens: 'u32', heads: 'u32', head_dim: 'u32' },
+      size: ({ tokens, heads, head_dim }: Omit<Shape, 'kv_heads'>) => sizes({ tokens, heads, kv_heads: heads, head_dim }),
+      grid: ({ tokens, heads }: Shape) => grid1d(ceilDiv(tokens * heads, DELTA_ROWS)),
+      work: ({ tokens, heads }: Shape) => tokens * heads,
+      flops: ({ tokens, heads, head_dim }: Shape) => 2 * tokens * heads * head_dim,
+      bytes: (p: Shape) => 2 * queryBytes(p) + 4 * p.tokens * p.heads,
+    },
+    attention_bwd_dq: {
+      bindings: [f32('dq', 'write'), f32('do'), f32('q'), f32('k'), f32('v'), f32('stats'), u32('seg')],
+      params,
+      size: sizes,
+      grid: (p: Shape) => grid1d(p.heads * blocks(p)),
+      phases: [{ export: 'attention_bwd_dq', work: (p: Shape) => p.heads * blocks(p), grain: oneByOne }],
+      flops: (p: Shape) => 3 * product(p),
+      bytes: (p: Shape) => 3 * queryBytes(p) + 2 * keyBytes(p) + tableBytes(p),
+    },
+    attention_bwd_dkdv: {
+      bindings: [f32('dk', 'write'), f32('dv', 'write'), f32('do'), f32('q'), f32('k'), f32('v'), f32('stats'), u32('seg')],
+      params,
+      size: sizes,
+      grid: (p: Shape) => grid1d(p.kv_heads * blocks(p)),
+      phases: [{ export: 'attention_bwd_dkdv', work: (p: Shape) => p.kv_heads * blocks(p), grain: oneByOne }],
+      flops: (p: Shape) => 4 * product(p),
+      bytes: (p: Shape) => 2 * queryBytes(p) + 4 * keyBytes(p) + tableBytes(p),
+    },
+  },
+} satisfies KernelSpec;

@@ -1,0 +1,102 @@
+import { ceilDiv, f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import wasm from '../gen/attention_decode.wasm.ts';
+import wgsl from '../gen/attention_decode.wgsl.ts';
+import * as ref from './attention_decode.ref.ts';
+
+interface Decode {
+  rows: number;
+  heads: number;
+  kv_heads: number;
+  head_dim: number;
+  block_size: number;
+  max_blocks: number;
+  num_blocks: number;
+}
+interface Write {
+  rows: number;
+  kv_heads: number;
+  head_dim: number;
+  num_slots: number;
+}
+interface Copy {
+  count: number;
+  block_elems: number;
+  num_blocks: number;
+}
+
+const COPY_WG = 256;
+/** attention_decode.wgsl gives each of 64 threads two columns. */
+const MAX_HEAD_DIM = 128;
+
+function check({ heads, kv_heads, head_dim }: Decode): void {
+  if (head_dim % 4 !== 0 || head_dim > MAX_HEAD_DIM) {
+    throw new Error(`attention_decode: head_dim must be a multiple of 4 up to ${MAX_HEAD_DIM}, got ${head_dim}`);
+  }
+  if (heads % kv_heads !== 0) throw new Error(`attention_decode: heads must be a multiple of kv_heads, got ${heads} and ${kv_heads}`);
+}
+
+/**
+ * Attention over a paged cache. k_cache, v_cache (num_blocks, block_size, kv_heads, head_dim); q, o (rows, heads, head_dim);
+ * block_table (rows, max_blocks) block numbers; seq_lens (rows): row r attends the first seq_lens[r] keys of its sequence, 0
+ * gives zeros. Several rows may belong to one sequence, so this is also the prefill with a cache. Table entries that are read
+ * must be below num_blocks: the kernel does not look.
+ *
+ * kv_write: row r of k, v (rows, kv_heads, head_dim) goes to slots[r] = block * block_size + offset < num_slots; 0xffffffff
+ * skips it. kv_copy_blocks: block src[n] to block dst[n], destinations distinct and never a source.
+ */
+export const attentionDecode = {
+  name: 'attention_decode',
+  wgsl,
+  wasm,
+  ref,
+  entries: {
+    attention_decode: {
+      bindings: [f32('o', 'write'), f32('q'), f32('k_cache'), f32('v_cache'), u32('block_table'), u32('seq_lens')],
+      params: {
+        rows: 'u32',
+        heads: 'u32',
+        kv_heads: 'u32',
+        head_dim: 'u32',
+        block_size: 'u32',
+        max_blocks: 'u32',
+        num_blocks: 'u32',
+        scale: 'f32',
+      },
+      size: (p: Decode) => {
+        check(p);
+        const [n, cache] = [p.rows * p.heads * p.head_dim, p.num_blocks * p.block_size * p.kv_heads * p.head_dim];
+        return { o: n, q: n, k_cache: cache, v_cache: cache, block_table: p.rows * p.max_blocks, seq_lens: p.rows };
+      },
+      grid: ({ rows, heads }: Decode) => grid1d(rows * heads),
+      phases: [{ export: 'attention_decode', work: ({ rows, kv_heads }: Decode) => rows * kv_heads, grain: () => 1 }],
+      // The lengths are data: an upper bound, every row as long as its table.
+      flops: (p: Decode) => 4 * p.rows * p.heads * p.head_dim * p.max_blocks * p.block_size,
+      bytes: (p: Decode) =>
+        8 * p.rows * p.heads * p.head_dim + 8 * Math.min(p.rows * p.max_blocks, p.num_blocks) * p.block_size * p.kv_heads * p.head_dim,
+    },
+    kv_write: {
+      bindings: [f32('k_cache', 'read_write'), f32('v_cache', 'read_write'), f32('k'), f32('v'), u32('slots')],
+      params: { rows: 'u32', kv_heads: 'u32', head_dim: 'u32', num_slots: 'u32' },
+      size: ({ rows, kv_heads, head_dim, num_slots }: Write) => {
+        const width = kv_heads * head_dim;
+        return { k_cache: num_slots * width, v_cache: num_slots * width, k: rows * width, v: rows * width, slots: rows };
+      },
+      grid: ({ rows, kv_heads, head_dim }: Write) => grid1d(ceilDiv(rows * kv_heads * head_dim, COPY_WG)),
+      work: ({ rows }: Write) => rows,
+      flops: () => 0,
+      bytes: ({ rows, kv_heads, head_dim }: Write) => 16 * rows * kv_heads * head_dim + 4 * rows,
+    },
+    kv_copy_blocks: {
+      bindings: [f32('k_cache', 'read_write'), f32('v_cache', 'read_write'), u32('src'), u32('dst')],
+      params: { count: 'u32', block_elems: 'u32', num_blocks: 'u32' },
+      size: ({ count, block_elems, num_blocks }: Copy) => {
+        const cache = num_blocks * block_elems;
+        return { k_cache: cache, v_cache: cache, src: count, dst: count };
+      },
+      grid: ({ count, block_elems }: Copy) => grid1d(ceilDiv(count * block_elems, COPY_WG)),
+      work: ({ count }: Copy) => count,
+      flops: () => 0,
+      bytes: ({ count, block_elems }: Copy) => 16 * count * block_elems,
+    },
+  },
+} satisfies KernelSpec;

@@ -1,0 +1,42 @@
+import { f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import wasm from '../gen/cross_entropy.wasm.ts';
+import wgsl from '../gen/cross_entropy.wgsl.ts';
+import * as ref from './cross_entropy.ref.ts';
+
+interface Shape {
+  rows: number;
+  vocab: number;
+}
+const params = { rows: 'u32', vocab: 'u32' } as const;
+const size = ({ rows, vocab }: Shape) => ({ losses: rows, logits: rows * vocab, targets: rows, weights: rows });
+
+/**
+ * Weighted cross-entropy of logits (rows, vocab) with targets (rows) below vocab; losses (rows) carry their weight.
+ * cross_entropy also turns the logits into the gradient of the summed losses, in place; cross_entropy_fwd leaves them alone.
+ */
+export const crossEntropy = {
+  name: 'cross_entropy',
+  wgsl,
+  wasm,
+  ref,
+  entries: {
+    cross_entropy: {
+      bindings: [f32('losses', 'write'), f32('logits', 'read_write'), u32('targets'), f32('weights')],
+      params,
+      size,
+      grid: ({ rows }: Shape) => grid1d(rows),
+      work: ({ rows }: Shape) => rows,
+      flops: ({ rows, vocab }: Shape) => 5 * rows * vocab,
+      bytes: ({ rows, vocab }: Shape) => 8 * rows * vocab + 12 * rows,
+    },
+    cross_entropy_fwd: {
+      bindings: [f32('losses', 'write'), f32('logits'), u32('targets'), f32('weights')],
+      params,
+      size,
+      grid: ({ rows }: Shape) => grid1d(rows),
+      work: ({ rows }: Shape) => rows,
+      flops: ({ rows, vocab }: Shape) => 4 * rows * vocab,
+      bytes: ({ rows, vocab }: Shape) => 4 * rows * vocab + 12 * rows,
+    },
+  },
+} satisfies KernelSpec;

@@ -1,0 +1,110 @@
+/**
+ * Plan. The three forms against the oracle on every backend. One axis at a time around a control: rows on both sides of the
+ * workgroup's "few rows" (4), the in-place paths (3, 24) and the tiles (32, 64); columns around 8, 32, 64 and 128; depth around 4, 32 and 256,
+ * and 0. Epilogue: alpha, bias, accumulate, and c left unread (NaN) when it does not accumulate. Batches: apart, with gaps that stay
+ * as they were, one operand shared. Hostile values: an outlier beside zeros. NN and TN are the gradients of NT: finite differences.
+ */
+import type { HostBuffers, Params } from '@eagrl/kernels';
+import { assertClose, type KernelCase, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { test } from 'vitest';
+import { matmul } from './matmul.ts';
+
+const shape = (m: number, n: number, k: number, more: Params = {}) => ({
+  ...{ m, n, k, batch: 1, stride_a: m * k, stride_b: k * n, stride_c: m * n, alpha: 1, accumulate: 0, has_bias: 0 },
+  ...more,
+});
+
+function buffers(r: Random, p: Params): HostBuffers {
+  const need = matmul.entries.matmul_nn.size(p);
+  const c = p.accumulate ? r.normals(need.c) : new Float32Array(need.c).fill(Number.NaN);
+  return { c, a: r.normals(need.a), b: r.normals(need.b), bias: r.normals(Math.max(need.bias, 1)) };
+}
+
+function outlier(r: Random, p: Params): HostBuffers {
+  const made = buffers(r, p);
+  made.a.fill(0);
+  made.a[0] = 1e4;
+  made.b[1] = -1e4;
+  return made;
+}
+
+const SHAPES = [
+  [33, 40, 37],
+  [1, 1, 1],
+  ...[1, 2, 3, 4, 5, 23, 24, 25, 31, 32, 64, 65].map((m) => [m, 40, 37]),
+  ...[1, 3, 4, 7, 8, 9, 31, 32, 63, 64, 65, 127, 128, 129].map((n) => [33, n, 37]),
+  ...[0, 1, 3, 4, 5, 31, 32, 33, 255, 256, 257, 515].map((k) => [33, 40, k]),
+  [3, 35, 259],
+];
+
+const cases: KernelCase[] = [
+  ...SHAPES.map(([m, n, k]) => ({
+    title: `m=${m} n=${n} k=${k}`,
+    params: shape(m, n, k),
+    inputs: buffers,
+    tolerance: TOLERANCE.reduction,
+  })),
+  ...[2, 30].flatMap((m) => [
+    { title: `alpha m=${m}`, params: shape(m, 41, 300, { alpha: -0.125 }), inputs: buffers, tolerance: TOLERANCE.reduction },
+    { title: `bias m=${m}`, params: shape(m, 41, 300, { has_bias: 1 }), inputs: buffers, tolerance: TOLERANCE.reduction },
+    { title: `accumulate m=${m}`, params: shape(m, 41, 300, { accumulate: 1 }), inputs: buffers, tolerance: TOLERANCE.reduction },
+    {
+      title: `alpha, bias, accumulate m=${m}`,
+      params: shape(m, 41, 300, { alpha: 0.5, has_bias: 1, accumulate: 1 }),
+      inputs: buffers,
+      tolerance: TOLERANCE.reduction,
+    },
+    { title: `batch of 3 m=${m}`, params: shape(m, 41, 30, { batch: 3 }), inputs: buffers, tolerance: TOLERANCE.reduction },
+    {
+      title: `batch of 2 with gaps m=${m}`,
+      params: shape(m, 41, 30, { batch: 2, stride_a: 1000, stride_b: 1300, stride_c: 1300 }),
+      inputs: buffers,
+      tolerance: TOLERANCE.reduction,
+    },
+    {
+      title: `batch of 3, b shared m=${m}`,
+      params: shape(m, 41, 30, { batch: 3, stride_b: 0 }),
+      inputs: buffers,
+      tolerance: TOLERANCE.reduction,
+    },
+    {
+      title: `batch of 3, a shared m=${m}`,
+      params: shape(m, 41, 30, { batch: 3, stride_a: 0 }),
+      inputs: buffers,
+      tolerance: TOLERANCE.reduction,
+    },
+    { title: `one outlier beside zeros m=${m}`, params: shape(m, 41, 30), inputs: outlier, tolerance: TOLERANCE.reduction },
+  ]),
+];
+
+testKernel(matmul, 'matmul_nn', cases);
+testKernel(matmul, 'matmul_nt', cases);
+testKernel(matmul, 'matmul_tn', cases);
+
+test('matmul_nn and matmul_tn refs are the gradients of matmul_nt: finite differences', () => {
+  const r = new Random('matmul fd');
+  const [m, n, k] = [3, 4, 5];
+  const [a, b, dc] = [m * k, n * k, m * n].map((size) => Float64Array.from(r.normals(size)));
+  const bias = new Float64Array(n);
+  const loss = (x: Float64Array, w: Float64Array) => {
+    const c = new Float64Array(m * n);
+    matmul.ref.matmul_nt({ c, a: x, b: w, bias }, shape(m, n, k, { alpha: 0.5 }));
+    return c.reduce((s, v, i) => s + v * dc[i], 0);
+  };
+  const nudge = (v: Float64Array, at: number, d: number) => v.map((x, i) => (i === at ? x + d : x));
+  const h = 1e-5;
+  const da = new Float64Array(m * k);
+  matmul.ref.matmul_nn({ c: da, a: dc, b, bias }, shape(m, k, n, { alpha: 0.5 }));
+  assertClose(
+    da,
+    a.map((_, i) => (loss(nudge(a, i, h), b) - loss(nudge(a, i, -h), b)) / (2 * h)),
+    TOLERANCE.finiteDifference,
+  );
+  const db = new Float64Array(n * k);
+  matmul.ref.matmul_tn({ c: db, a: dc, b: a, bias }, shape(n, k, m, { alpha: 0.5 }));
+  assertClose(
+    db,
+    b.map((_, i) => (loss(a, nudge(b, i, h)) - loss(a, nudge(b, i, -h))) / (2 * h)),
+    TOLERANCE.finiteDifference,
+  );
+});

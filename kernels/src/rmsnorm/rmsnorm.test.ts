@@ -1,0 +1,99 @@
+/**
+ * Plan. Three entry points against the oracle on every backend; columns at 1 and on both sides of the SIMD width 4, of dweight's 16
+ * and of the workgroup 64; rows on both sides of dweight's 16 lanes. Hostile values: a row of zeros (rstd = 1/sqrt(eps)), one outlier.
+ * dweight starts from given values. dx and dweight against finite differences of the oracle's forward.
+ */
+import { type HostBuffers, launchRef } from '@eagrl/kernels';
+import { assertClose, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { test } from 'vitest';
+import { rmsnorm } from './rmsnorm.ts';
+
+const SHAPES = [
+  [6, 128],
+  ...[1, 3, 4, 5, 15, 16, 17, 63, 64, 65, 259].map((cols) => [3, cols]),
+  ...[1, 15, 16, 17, 100].map((rows) => [rows, 37]),
+];
+const eps = 1e-6;
+
+function hostile(r: Random, rows: number, cols: number): Float32Array<ArrayBuffer> {
+  const x = r.normals(rows * cols, 2);
+  x.fill(0, 0, cols);
+  x[x.length - 1] = 1e4;
+  return x;
+}
+
+/** x, weight and the rstd of the oracle, rounded to f32. */
+function saved(r: Random, rows: number, cols: number, x = r.normals(rows * cols, 2)): HostBuffers {
+  const weight = r.normals(cols);
+  const { rstd } = launchRef(rmsnorm, 'rmsnorm_fwd', { x, weight }, { rows, cols, eps });
+  return { x, weight, rstd: Float32Array.from(rstd), dy: r.normals(rows * cols) };
+}
+
+testKernel(rmsnorm, 'rmsnorm_fwd', [
+  ...SHAPES.map(([rows, cols]) => ({
+    title: `rows=${rows} cols=${cols}`,
+    params: { rows, cols, eps },
+    inputs: (r: Random) => ({ x: r.normals(rows * cols, 2), weight: r.normals(cols) }),
+    tolerance: TOLERANCE.transcendental,
+  })),
+  {
+    title: 'a row of zeros, one outlier',
+    params: { rows: 3, cols: 70, eps },
+    inputs: (r) => ({ x: hostile(r, 3, 70), weight: r.normals(70) }),
+    tolerance: TOLERANCE.transcendental,
+  },
+]);
+
+testKernel(rmsnorm, 'rmsnorm_bwd_dx', [
+  ...SHAPES.map(([rows, cols]) => ({
+    title: `rows=${rows} cols=${cols}`,
+    params: { rows, cols },
+    inputs: (r: Random) => saved(r, rows, cols),
+    tolerance: TOLERANCE.reduction,
+  })),
+  {
+    title: 'a row of zeros, one outlier',
+    params: { rows: 3, cols: 70 },
+    inputs: (r) => saved(r, 3, 70, hostile(r, 3, 70)),
+    tolerance: TOLERANCE.reduction,
+  },
+]);
+
+testKernel(rmsnorm, 'rmsnorm_bwd_dweight', [
+  ...SHAPES.map(([rows, cols]) => ({
+    title: `rows=${rows} cols=${cols}`,
+    params: { rows, cols },
+    inputs: (r: Random) => ({ ...saved(r, rows, cols), dweight: r.normals(cols) }),
+    tolerance: TOLERANCE.reduction,
+  })),
+  {
+    title: 'a row of zeros, one outlier',
+    params: { rows: 3, cols: 70 },
+    inputs: (r) => ({ ...saved(r, 3, 70, hostile(r, 3, 70)), dweight: r.normals(70) }),
+    tolerance: TOLERANCE.reduction,
+  },
+]);
+
+test('rmsnorm refs: dx and dweight equal finite differences of the forward', () => {
+  const r = new Random('rmsnorm fd');
+  const [rows, cols] = [2, 5];
+  const p = { rows, cols, eps: 0.1 };
+  const [x, weight, dy] = [rows * cols, cols, rows * cols].map((n) => Float64Array.from(r.normals(n)));
+  const rstd = new Float64Array(rows);
+  const loss = (v: Float64Array, w: Float64Array) => {
+    const y = new Float64Array(rows * cols);
+    rmsnorm.ref.rmsnorm_fwd({ y, rstd, x: v, weight: w }, p);
+    return y.reduce((s, o, i) => s + o * dy[i], 0);
+  };
+  const h = 1e-5;
+  const nudge = (v: Float64Array, at: number, d: number) => v.map((e, i) => (i === at ? e + d : e));
+  const wantX = x.map((_, i) => (loss(nudge(x, i, h), weight) - loss(nudge(x, i, -h), weight)) / (2 * h));
+  const wantW = weight.map((_, i) => (loss(x, nudge(weight, i, h)) - loss(x, nudge(weight, i, -h))) / (2 * h));
+  loss(x, weight); // leaves the rstd of x
+  const dx = new Float64Array(rows * cols);
+  rmsnorm.ref.rmsnorm_bwd_dx({ dx, dy, x, weight, rstd }, p);
+  assertClose(dx, wantX, TOLERANCE.finiteDifference);
+  const dweight = new Float64Array(cols);
+  rmsnorm.ref.rmsnorm_bwd_dweight({ dweight, dy, x, rstd }, p);
+  assertClose(dweight, wantW, TOLERANCE.finiteDifference);
+});

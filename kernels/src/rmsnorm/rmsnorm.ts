@@ -1,0 +1,53 @@
+import { ceilDiv, f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import wasm from '../gen/rmsnorm.wasm.ts';
+import wgsl from '../gen/rmsnorm.wgsl.ts';
+import * as ref from './rmsnorm.ref.ts';
+
+interface Shape {
+  rows: number;
+  cols: number;
+}
+const params = { rows: 'u32', cols: 'u32' } as const;
+
+/** Columns per workgroup and per work item of dweight. */
+const COLS = 16;
+
+const grid = ({ rows }: Shape) => grid1d(rows);
+const work = ({ rows }: Shape) => rows;
+
+/** RMSNorm over the last dim of (rows, cols), weight (cols). Backward needs x and rstd (rows); dx is assigned, dweight accumulates. */
+export const rmsnorm = {
+  name: 'rmsnorm',
+  wgsl,
+  wasm,
+  ref,
+  entries: {
+    rmsnorm_fwd: {
+      bindings: [f32('y', 'write'), f32('rstd', 'write'), f32('x'), f32('weight')],
+      params: { ...params, eps: 'f32' },
+      size: ({ rows, cols }: Shape) => ({ y: rows * cols, rstd: rows, x: rows * cols, weight: cols }),
+      grid,
+      work,
+      flops: ({ rows, cols }: Shape) => 4 * rows * cols,
+      bytes: ({ rows, cols }: Shape) => 4 * (2 * rows * cols + rows + cols),
+    },
+    rmsnorm_bwd_dx: {
+      bindings: [f32('dx', 'write'), f32('dy'), f32('x'), f32('weight'), f32('rstd')],
+      params,
+      size: ({ rows, cols }: Shape) => ({ dx: rows * cols, dy: rows * cols, x: rows * cols, weight: cols, rstd: rows }),
+      grid,
+      work,
+      flops: ({ rows, cols }: Shape) => 7 * rows * cols,
+      bytes: ({ rows, cols }: Shape) => 4 * (3 * rows * cols + rows + cols),
+    },
+    rmsnorm_bwd_dweight: {
+      bindings: [f32('dweight', 'read_write'), f32('dy'), f32('x'), f32('rstd')],
+      params,
+      size: ({ rows, cols }: Shape) => ({ dweight: cols, dy: rows * cols, x: rows * cols, rstd: rows }),
+      grid: ({ cols }: Shape) => grid1d(ceilDiv(cols, COLS)),
+      work: ({ cols }: Shape) => ceilDiv(cols, COLS),
+      flops: ({ rows, cols }: Shape) => 3 * rows * cols,
+      bytes: ({ rows, cols }: Shape) => 4 * (2 * rows * cols + rows + 2 * cols),
+    },
+  },
+} satisfies KernelSpec;

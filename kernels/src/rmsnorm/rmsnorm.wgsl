@@ -1,0 +1,82 @@
+alias elem = f32;
+//!use common/block_reduce.wgsl
+// RMSNorm over the last dim of (rows, cols), weight (cols), rstd (rows):
+//   rstd[n] = 1 / sqrt(mean_c x[n,c]^2 + eps),  y[n,c] = x[n,c] rstd[n] weight[c]                    (arXiv 1910.07467)
+//   dx[n,c] = rstd[n] (dy[n,c] weight[c] - x[n,c] rstd[n]^2 mean_c(dy weight x))
+//   dweight[c] += sum_n dy[n,c] x[n,c] rstd[n]
+// Forward and dx: one workgroup per row; thread t owns columns t, t + WG, ... dweight: one workgroup of LANES x LANES threads per
+// LANES columns; lane l sums rows l, l + LANES, ..., the lanes' sums are added in order: no atomics, the same bits every time.
+
+const WG: u32 = 64u;
+const LANES: u32 = 16u;
+
+struct FwdParams { rows: u32, cols: u32, eps: f32 }
+
+@group(0) @binding(0) var<storage, read_write> y: array<elem>;
+@group(0) @binding(1) var<storage, read_write> rstd_out: array<f32>;
+@group(0) @binding(2) var<storage, read> x: array<elem>;
+@group(0) @binding(3) var<storage, read> weight: array<elem>;
+@group(0) @binding(4) var<uniform> p: FwdParams;
+
+@compute @workgroup_size(WG)
+fn rmsnorm_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
+  let row = wid.x + wid.y * nwg.x;
+  if (row >= p.rows) { return; }
+  let base = row * p.cols;
+  var ss = 0.0;
+  for (var c = t; c < p.cols; c += WG) {
+    let v = f32(x[base + c]);
+    ss += v * v;
+  }
+  ss = block_sum(ss, t);
+  let r = 1.0 / sqrt(ss / f32(p.cols) + p.eps);
+  if (t == 0u) { rstd_out[row] = r; }
+  for (var c = t; c < p.cols; c += WG) { y[base + c] = elem(f32(x[base + c]) * r * f32(weight[c])); }
+}
+
+struct BwdParams { rows: u32, cols: u32 }
+
+@group(0) @binding(0) var<storage, read_write> dx: array<elem>;
+@group(0) @binding(1) var<storage, read> dy: array<elem>;
+@group(0) @binding(2) var<storage, read> x_saved: array<elem>;
+@group(0) @binding(3) var<storage, read> weight_saved: array<elem>;
+@group(0) @binding(4) var<storage, read> rstd: array<f32>;
+@group(0) @binding(5) var<uniform> p_dx: BwdParams;
+
+@compute @workgroup_size(WG)
+fn rmsnorm_bwd_dx(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
+  let row = wid.x + wid.y * nwg.x;
+  if (row >= p_dx.rows) { return; }
+  let base = row * p_dx.cols;
+  var d = 0.0;
+  for (var c = t; c < p_dx.cols; c += WG) { d += f32(dy[base + c]) * f32(weight_saved[c]) * f32(x_saved[base + c]); }
+  d = block_sum(d, t);
+  let r = rstd[row];
+  let k = d / f32(p_dx.cols) * r * r;
+  for (var c = t; c < p_dx.cols; c += WG) {
+    dx[base + c] = elem(r * (f32(dy[base + c]) * f32(weight_saved[c]) - f32(x_saved[base + c]) * k));
+  }
+}
+
+@group(0) @binding(0) var<storage, read_write> dweight: array<f32>;
+@group(0) @binding(3) var<storage, read> rstd_rows: array<f32>;
+@group(0) @binding(4) var<uniform> p_dw: BwdParams;
+
+var<workgroup> lane_sums: array<f32, LANES * LANES>;
+
+@compute @workgroup_size(LANES, LANES)
+fn rmsnorm_bwd_dweight(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_id) id: vec3u) {
+  let c = (wid.x + wid.y * nwg.x) * LANES + id.x;
+  var sum = 0.0;
+  if (c < p_dw.cols) {
+    for (var n = id.y; n < p_dw.rows; n += LANES) {
+      sum += f32(dy[n * p_dw.cols + c]) * f32(x_saved[n * p_dw.cols + c]) * rstd_rows[n];
+    }
+  }
+  lane_sums[id.y * LANES + id.x] = sum;
+  workgroupBarrier();
+  if (id.y != 0u || c >= p_dw.cols) { return; }
+  var total = 0.0;
+  for (var l = 0u; l < LANES; l++) { total += lane_sums[l * LANES + id.x]; }
+  dweight[c] += total;
+}

@@ -1,0 +1,150 @@
+/**
+ * Plan. Against the oracle on every backend; vocab on both sides of the SIMD width 4, of the workgroup size and wasm run of 256;
+ * each filter alone and together. A token is decided by comparisons, so that rounding may move it where u or top_p lies on a
+ * boundary of the cumulative distribution: cases are drawn at least MARGIN away from every boundary, in f64.
+ * Hostile: ties at the k-th place, ties of the maximum (greedy takes the lowest index), all equal, masked logits, one certain
+ * token, top_k above vocab, top_p 0, inactive rows. Frequencies of 20,000 draws by chi-square; a draw does not depend on its place
+ * in the batch.
+ */
+import { launchWasm } from '@eagrl/kernels';
+import { Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { expect, test } from 'vitest';
+import { threefry2x32, uniform01 } from '../common/threefry.ref.ts';
+import { kept } from './sampling.ref.ts';
+import { sampling } from './sampling.ts';
+
+/** Ten times the error of a cumulative sum of some thousand shares in f32. */
+const MARGIN = 1e-5;
+
+interface Filter {
+  temperature: number;
+  top_k: number;
+  top_p: number;
+}
+const off = { temperature: 1, top_k: 0, top_p: 1 };
+
+const clear = (values: Iterable<number>, at: number): boolean => {
+  let cumulative = 0;
+  for (const v of values) if (Math.abs((cumulative += v) - at) < MARGIN && v > 0) return false;
+  return true;
+};
+
+/** State of a row whose draw falls clear of every boundary of the row's distribution; throws when top_p itself does not. */
+function clearState(r: Random, logits: Float32Array, filter: Filter): [number, number, number, number] {
+  const wide = Float64Array.from(logits);
+  const shares = filter.temperature > 0 ? kept(wide, filter) : new Float64Array(0);
+  if (filter.temperature > 0 && filter.top_p > 0 && filter.top_p < 1) {
+    const before = kept(wide, { ...filter, top_p: 1 });
+    const descending = Array.from(before.keys()).sort((a, b) => wide[b] - wide[a]);
+    if (
+      !clear(
+        descending.map((c) => before[c]),
+        filter.top_p,
+      )
+    )
+      throw new Error('top_p lies on a boundary: give the case another title');
+  }
+  for (;;) {
+    const state: [number, number, number, number] = [r.int(2 ** 32), r.int(2 ** 32), r.int(2 ** 32), 1];
+    const u = uniform01(threefry2x32(state[0], state[1], state[2], 0)[0]);
+    if (u > MARGIN && u < 1 - MARGIN && clear(shares.subarray(0, -1), u)) return state;
+  }
+}
+
+/** Rows of `logits` with a clear state each; `idle` rows are inactive. */
+function rowsOf(r: Random, logits: Float32Array<ArrayBuffer>, vocab: number, filter: Filter, idle: readonly number[] = []) {
+  const rows = logits.length / vocab;
+  const state = new Uint32Array(rows * 4);
+  for (let i = 0; i < rows; i++) {
+    state.set(clearState(r, logits.subarray(i * vocab, (i + 1) * vocab), filter), i * 4);
+    if (idle.includes(i)) state[i * 4 + 3] = 0;
+  }
+  return { logits, state };
+}
+
+const filters: Record<string, Filter> = {
+  plain: off,
+  'temperature=0.7': { ...off, temperature: 0.7 },
+  'temperature=1.2 top_p=0.8': { ...off, temperature: 1.2, top_p: 0.8 },
+  'top_k=5': { ...off, top_k: 5 },
+  'top_k=40 top_p=0.9': { ...off, top_k: 40, top_p: 0.9 },
+  greedy: { ...off, temperature: 0 },
+};
+
+testKernel(sampling, 'sample', [
+  ...[
+    [1, 1],
+    [3, 3],
+    [4, 64],
+    [3, 255],
+    [3, 256],
+    [3, 257],
+    [2, 2051],
+  ].flatMap(([rows, vocab]) =>
+    Object.entries(filters).map(([title, filter]) => ({
+      title: `rows=${rows} vocab=${vocab} ${title}`,
+      params: { rows, vocab, ...filter },
+      inputs: (r: Random) => rowsOf(r, r.normals(rows * vocab, 2), vocab, filter, [2]),
+      tolerance: TOLERANCE.reduction,
+    })),
+  ),
+  ...Object.entries({
+    'ties at the k-th place': [{ ...off, top_k: 2 }, [1, 3, 2, 2, 0, 2, -0.5]],
+    'ties at the edge of top_p': [{ ...off, top_p: 0.5 }, [1, 1, 1, 1, 0, 0, 0]],
+    'ties of the maximum, greedy': [{ ...off, temperature: 0 }, [0, 2, 1, 2, 2]],
+    'all equal': [off, new Array(300).fill(-7)],
+    'zeros of both signs': [{ ...off, top_k: 1 }, [-0, 0, -1, -0]],
+    masked: [{ ...off, temperature: 0.5 }, Array.from({ length: 70 }, (_, i) => (i % 3 ? -3.4e38 : i / 20))],
+    'one certain token': [off, Array.from({ length: 70 }, (_, i) => (i === 33 ? 200 : 0))],
+    'top_k above vocab': [{ ...off, top_k: 100 }, [0.5, 0, 1]],
+    'top_k=1': [{ ...off, top_k: 1 }, [0.5, 0, 1, -1, 0.9]],
+    'top_p=0 keeps the largest': [{ ...off, top_p: 0 }, [0.5, 0, 1, -1, 0.9]],
+    'negative logits': [{ ...off, top_k: 3, top_p: 0.7 }, [-5, -4, -6, -4.5, -3, -9]],
+  } as Record<string, [Filter, number[]]>).map(([title, [filter, row]]) => ({
+    title,
+    params: { rows: 4, vocab: row.length, ...filter },
+    inputs: (r: Random) => rowsOf(r, Float32Array.from([...row, ...row, ...row, ...row]), row.length, filter),
+    tolerance: TOLERANCE.reduction,
+  })),
+]);
+
+for (const [title, filter, left, below] of [
+  // 99.9 % points of chi-square with 7 and 4 degrees of freedom.
+  ['plain', off, 8, 24.32],
+  ['temperature=1.5 top_k=6 top_p=0.8', { temperature: 1.5, top_k: 6, top_p: 0.8 }, 5, 18.47],
+] as const) {
+  test(`20,000 draws have the frequencies of the distribution, ${title}`, () => {
+    const [rows, vocab] = [20_000, 8];
+    const row = Float32Array.of(0.3, -1, 1.2, 0, 0.7, -0.4, -2, 1);
+    const logits = Float32Array.from({ length: rows * vocab }, (_, i) => row[i % vocab]);
+    const state = Uint32Array.from({ length: rows * 4 }, (_, i) => [42, 7, i >> 2, 1][i & 3]);
+    const { tokens } = launchWasm(sampling, 'sample', { logits, state }, { rows, vocab, ...filter });
+    const shares = kept(Float64Array.from(row), filter);
+    const counts = new Array(vocab).fill(0);
+    for (const t of tokens) counts[t]++;
+    let chi2 = 0;
+    shares.forEach((share, c) => {
+      if (share === 0) expect(counts[c]).toBe(0);
+      else chi2 += (counts[c] - rows * share) ** 2 / (rows * share);
+    });
+    expect(shares.filter((v) => v > 0).length).toBe(left);
+    expect(chi2).toBeLessThan(below);
+  });
+}
+
+test('a draw depends on its row and state alone, not on its place in the batch', () => {
+  const vocab = 50;
+  const r = new Random('place');
+  const row = r.normals(vocab);
+  const at = (rows: number, i: number) => {
+    const logits = r.normals(rows * vocab);
+    logits.set(row, i * vocab);
+    const state = r.ints(rows * 4, 1000).map((v, k) => (k % 4 === 3 ? 1 : v));
+    state.set([1, 2, 3, 1], i * 4);
+    const out = launchWasm(sampling, 'sample', { logits, state }, { rows, vocab, temperature: 0.9, top_k: 20, top_p: 0.95 });
+    return [out.tokens[i], out.logprobs[i], out.entropy[i]];
+  };
+  const alone = at(1, 0);
+  expect(at(9, 4)).toEqual(alone);
+  expect(at(64, 63)).toEqual(alone);
+});

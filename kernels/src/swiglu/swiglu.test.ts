@@ -1,0 +1,59 @@
+/**
+ * Plan. Forward and backward against the oracle on every backend; n at 1 and on both sides of the SIMD width 4, the workgroup 256 and
+ * the work item 1024. Hostile gates: 0, saturated either way, beyond exp's range. The oracle's backward against finite differences.
+ */
+import { assertClose, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { test } from 'vitest';
+import { swiglu } from './swiglu.ts';
+
+const SIZES = [1, 3, 4, 5, 255, 256, 257, 1023, 1024, 1025, 3079];
+const HOSTILE = Float32Array.of(0, -0, 20, -20, 87, -87, 89, -89, 200, -200, 1e-20, -1e-20, 1e4, -1e4);
+
+testKernel(swiglu, 'swiglu_fwd', [
+  ...SIZES.map((n) => ({
+    title: `n=${n}`,
+    params: { n },
+    inputs: (r: Random) => ({ gate: r.normals(n, 3), up: r.normals(n) }),
+    tolerance: TOLERANCE.transcendental,
+  })),
+  {
+    title: 'zero and saturated gates',
+    params: { n: HOSTILE.length },
+    inputs: (r: Random) => ({ gate: HOSTILE, up: r.normals(HOSTILE.length) }),
+    tolerance: TOLERANCE.transcendental,
+  },
+]);
+
+testKernel(swiglu, 'swiglu_bwd', [
+  ...SIZES.map((n) => ({
+    title: `n=${n}`,
+    params: { n },
+    inputs: (r: Random) => ({ dy: r.normals(n), gate: r.normals(n, 3), up: r.normals(n) }),
+    tolerance: TOLERANCE.transcendental,
+  })),
+  {
+    title: 'zero and saturated gates',
+    params: { n: HOSTILE.length },
+    inputs: (r: Random) => ({ dy: r.normals(HOSTILE.length), gate: HOSTILE, up: r.normals(HOSTILE.length) }),
+    tolerance: TOLERANCE.transcendental,
+  },
+]);
+
+test('swiglu_bwd ref equals finite differences of swiglu_fwd ref', () => {
+  const r = new Random('swiglu fd');
+  const n = 7;
+  const [gate, up, dy] = [2, 1, 1].map((scale) => Float64Array.from(r.normals(n, scale)));
+  const loss = (g: Float64Array, u: Float64Array) => {
+    const y = new Float64Array(n);
+    swiglu.ref.swiglu_fwd({ y, gate: g, up: u }, { n });
+    return y.reduce((s, v, i) => s + v * dy[i], 0);
+  };
+  const nudge = (v: Float64Array, at: number, d: number) => v.map((e, i) => (i === at ? e + d : e));
+  const [dgate, dup] = [new Float64Array(n), new Float64Array(n)];
+  swiglu.ref.swiglu_bwd({ dgate, dup, dy, gate, up }, { n });
+  const h = 1e-5;
+  const wantGate = gate.map((_, i) => (loss(nudge(gate, i, h), up) - loss(nudge(gate, i, -h), up)) / (2 * h));
+  const wantUp = up.map((_, i) => (loss(gate, nudge(up, i, h)) - loss(gate, nudge(up, i, -h))) / (2 * h));
+  assertClose(dgate, wantGate, TOLERANCE.finiteDifference);
+  assertClose(dup, wantUp, TOLERANCE.finiteDifference);
+});
