@@ -1,5 +1,6 @@
 /** What the runtime asks of a device: memory, and "run this kernel". `webgpu`, `wasm` and `reference` implement it. */
 import type { DType, KernelSpec, Params } from '@eagrl/kernels';
+import type { ProfileRow } from './debug.ts';
 
 export type BackendKind = 'webgpu' | 'wasm' | 'reference';
 
@@ -69,6 +70,8 @@ export interface Backend {
   sync(): Promise<void>;
   /** Compiles entry points ahead of use. */
   prepare(kernels: readonly KernelSpec[]): Promise<void>;
+  /** wasm: time per entry point since the device was opened, longest first. */
+  profile?(): readonly ProfileRow[];
   destroy(): Promise<void>;
 }
 

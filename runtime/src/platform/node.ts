@@ -1,1 +1,73 @@
-export { useSoftwareAdapter } from './software_adapter.ts';
+/** Node's side of the platform: worker_threads, Dawn from the `webgpu` package, files. */
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
+import { Worker } from 'node:worker_threads';
+import type { Platform, PoolWorker, WorkerInit } from './platform.ts';
+import { useSoftwareAdapter } from './software_adapter.ts';
+
+export { useSoftwareAdapter };
+
+function startWorker(init: WorkerInit, onDeath: (reason: string) => void): Promise<PoolWorker> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('./node_worker.mjs', import.meta.url), { workerData: init });
+    let told = false;
+    const terminate = async () => {
+      told = true;
+      await worker.terminate();
+    };
+    worker.once('message', () => {
+      worker.unref(); // an idle pool does not keep the process alive
+      resolve({ terminate });
+    });
+    worker.once('error', (error) => {
+      reject(error);
+      onDeath(error.message);
+    });
+    worker.once('exit', (code) => {
+      if (!told) onDeath(`worker thread ended with code ${code}`);
+    });
+  });
+}
+
+// Dawn's instance must outlive every object it made: collecting it crashes the process. One per driver set, for good.
+const instances = new Map<boolean, GPU>();
+
+async function webgpu(software: boolean): Promise<GPU> {
+  let gpu = instances.get(software);
+  if (!gpu) {
+    const drivers = process.env.VK_DRIVER_FILES;
+    if (software) await useSoftwareAdapter();
+    else checkVulkanLoader();
+    const { create, globals } = await import('webgpu');
+    Object.assign(globalThis, globals);
+    gpu = create([]);
+    instances.set(software, gpu);
+    await gpu.requestAdapter(); // the instance reads the driver list now, so the list can go back to what the user set
+    if (drivers === undefined) delete process.env.VK_DRIVER_FILES;
+    else process.env.VK_DRIVER_FILES = drivers;
+  }
+  return gpu;
+}
+
+/** On Linux Dawn prints a warning and finds nothing when the Vulkan loader is missing; this says it better and first. */
+function checkVulkanLoader(): void {
+  if (process.platform !== 'linux') return;
+  try {
+    process.dlopen({ exports: {} } as NodeModule, 'libvulkan.so.1');
+  } catch (error) {
+    // A library that is there but no Node add-on "did not self-register".
+    if (/self-register/.test(String(error))) return;
+    throw new Error('no Vulkan loader (libvulkan.so.1); install your GPU driver and the package libvulkan1, or use --device wasm');
+  }
+}
+
+export const platform: Platform = {
+  parallelism: availableParallelism(),
+  canBlock: true,
+  // Node 20 has relaxed SIMD behind this flag; engines that ship it know it no more and ignore it.
+  enableRelaxedSimd: () => setFlagsFromString('--experimental-wasm-relaxed-simd'),
+  startWorker,
+  webgpu,
+  writeText: (path, text) => writeFile(path, text),
+};

@@ -1,0 +1,319 @@
+/** WebGPU: dispatches gather in one command encoder, params in one uniform buffer, both handed over together. */
+import { type KernelSpec, type Params, packParams } from '@eagrl/kernels';
+import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice } from '../backend.ts';
+import { type DispatchLog, reportDispatch, type Switches, scan } from '../debug.ts';
+import { DeviceError } from '../errors.ts';
+import { checkCopy, checkData, checkDispatch, checkLength, checkSlice, type OwnedBuffer, owned } from './check.ts';
+import { BufferPool } from './webgpu_memory.ts';
+import { type Pipeline, Pipelines } from './webgpu_pipelines.ts';
+
+/** Dispatches per submit: enough to hide the cost of a submit, few enough to bound what waits for the device. */
+const MAX_PENDING = 512;
+/** WebGPU's default minUniformBufferOffsetAlignment; no params block is larger. */
+const PARAM_STRIDE = 256;
+/** Bind groups kept; a training step has some thousands. Beyond it the cache starts afresh, so it cannot leak. */
+const MAX_BIND_GROUPS = 16_384;
+/** Pooled memory beyond a quarter of the peak and this is given back to the driver. */
+const MIN_POOL_BYTES = 64 << 20;
+/** Smallest binding that WGSL arrays of vec4 accept; stands in for a slice without elements. */
+const DUMMY_BYTES = 16;
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
+
+/** Whether an adapter computes on the CPU. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  return info.isFallbackAdapter === true || SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`);
+}
+
+interface GpuBuffer extends OwnedBuffer {
+  readonly gpu: GPUBuffer;
+  /** Identity of the GPUBuffer for cache keys; a pooled buffer keeps it from owner to owner. */
+  readonly gpuId: number;
+}
+
+export class WebgpuBackend implements Backend {
+  readonly kind = 'webgpu';
+  readonly info: DeviceInfo;
+  readonly stats: BackendStats;
+  readonly lost: Promise<string>;
+  readonly #device: GPUDevice;
+  readonly #switches: Switches;
+  readonly #pool: BufferPool;
+  readonly #staging: BufferPool;
+  readonly #pipelines: Pipelines;
+  readonly #mostBytes: number;
+  readonly #gpuIds = new WeakMap<GPUBuffer, number>();
+  readonly #bindGroups = new Map<string, GPUBindGroup>();
+  readonly #dummies: GPUBuffer[] = [];
+  /**
+   * Params of the submit being gathered, on the host and on the device. One device buffer serves all submits: writeBuffer takes
+   * its turn in the queue, so it changes the block only after the submits before it have read theirs.
+   */
+  readonly #paramsHost = new Uint8Array(MAX_PENDING * PARAM_STRIDE);
+  readonly #params: GPUBuffer;
+  #encoder: GPUCommandEncoder | undefined;
+  #pass: GPUComputePassEncoder | undefined;
+  #pending = 0;
+  #nextId = 0;
+  #nextGpuId = 0;
+  #dead: string | undefined;
+  #resolveLost!: (reason: string) => void;
+
+  private constructor(device: GPUDevice, adapter: GPUAdapterInfo, switches: Switches) {
+    this.#device = device;
+    this.#switches = switches;
+    this.lost = new Promise((resolve) => {
+      this.#resolveLost = resolve;
+    });
+    device.addEventListener('uncapturederror', (event) => {
+      event.preventDefault(); // reported here, not on the console as well
+      this.#die(`${event.error.constructor.name.replace(/^GPU/, '')}: ${event.error.message}`);
+    });
+    device.lost.then(({ reason, message }) => this.#die(`device lost (${reason}): ${message}`));
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+    this.#mostBytes = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 16) * 16;
+    const { STORAGE, COPY_DST, COPY_SRC, UNIFORM, MAP_READ } = GPUBufferUsage;
+    this.#pool = new BufferPool(device, STORAGE | COPY_DST | COPY_SRC, 'storage', this.#mostBytes);
+    this.#staging = new BufferPool(device, MAP_READ | COPY_DST, 'read-back', this.#mostBytes);
+    this.#params = device.createBuffer({ label: 'params', size: this.#paramsHost.byteLength, usage: UNIFORM | COPY_DST });
+    this.#pipelines = new Pipelines(device);
+    const pool = this.#pool;
+    this.stats = {
+      liveBytes: 0,
+      peakBytes: 0,
+      dispatches: 0,
+      submits: 0,
+      get pooledBytes() {
+        return pool.bytesFree;
+      },
+      get buffersCreated() {
+        return pool.created;
+      },
+    };
+    this.info = {
+      backend: 'webgpu',
+      adapter: adapter.description || adapter.device || adapter.architecture || adapter.vendor || 'unnamed adapter',
+      threads: 1,
+      features: [...device.features].sort(),
+      maxBufferBytes: maxBufferSize,
+      maxBindingBytes: maxStorageBufferBindingSize,
+    };
+  }
+
+  /** @throws DeviceError when the adapter gives no device. */
+  static async open(adapter: GPUAdapter, switches: Switches): Promise<WebgpuBackend> {
+    const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = adapter.limits;
+    let device: GPUDevice;
+    try {
+      device = await adapter.requestDevice({
+        label: 'eagrl',
+        // Models and KV caches outgrow the defaults (256 MiB buffers, 128 MiB bindings).
+        requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage },
+      });
+    } catch (error) {
+      throw new DeviceError(`webgpu: the adapter gave no device: ${(error as Error).message}; restart the browser or use --device wasm`);
+    }
+    return new WebgpuBackend(device, adapter.info, switches);
+  }
+
+  /** When the driver runs out of memory it says so only later: then `lost` resolves and the calls after it throw. */
+  alloc(length: number): DeviceBuffer {
+    checkLength('alloc', length);
+    this.#checkAlive();
+    const bytes = Math.max(length * 4, DUMMY_BYTES);
+    const limit = this.#mostBytes;
+    if (bytes > limit) {
+      throw new DeviceError(
+        `webgpu: ${bytes} bytes asked; this adapter binds at most ${limit} at once, ${this.stats.liveBytes} are live; use smaller batches or a smaller model`,
+      );
+    }
+    if (!this.#pool.has(bytes)) this.#trimPool();
+    const gpu = this.#pool.take(bytes);
+    let gpuId = this.#gpuIds.get(gpu);
+    if (gpuId === undefined) this.#gpuIds.set(gpu, (gpuId = this.#nextGpuId++));
+    this.stats.liveBytes += gpu.size;
+    this.stats.peakBytes = Math.max(this.stats.peakBytes, this.stats.liveBytes);
+    return { id: ++this.#nextId, length, owner: this, freed: false, gpu, gpuId } as GpuBuffer;
+  }
+
+  free(buffer: DeviceBuffer): void {
+    const b = owned<GpuBuffer>(this, buffer, 'free');
+    b.freed = true;
+    this.stats.liveBytes -= b.gpu.size;
+    this.#pool.give(b.gpu);
+  }
+
+  write(to: Slice, data: HostData): void {
+    const b = checkSlice<GpuBuffer>(this, to, 'write');
+    checkData(to, data);
+    this.#checkAlive();
+    if (data.length === 0) return;
+    this.flush(); // writeBuffer acts before anything not yet submitted
+    // Shared memory is refused by writeBuffer.
+    const plain = data.buffer instanceof ArrayBuffer ? (data as HostData & ArrayBufferView<ArrayBuffer>) : data.slice();
+    this.#device.queue.writeBuffer(b.gpu, to.offset * 4, plain);
+  }
+
+  read(from: Slice, dtype: 'f32'): Promise<Float32Array>;
+  read(from: Slice, dtype: 'u32'): Promise<Uint32Array>;
+  async read(from: Slice, dtype: 'f32' | 'u32'): Promise<Float32Array | Uint32Array> {
+    const b = checkSlice<GpuBuffer>(this, from, 'read');
+    this.#checkAlive();
+    const View = dtype === 'f32' ? Float32Array : Uint32Array;
+    if (from.length === 0) return new View(0);
+    const bytes = from.length * 4;
+    const staging = this.#staging.take(bytes);
+    this.#commands().copyBufferToBuffer(b.gpu, from.offset * 4, staging, 0, bytes);
+    this.flush();
+    try {
+      await staging.mapAsync(GPUMapMode.READ, 0, bytes);
+    } catch (error) {
+      this.#die(`read of ${bytes} bytes failed: ${(error as Error).message}`);
+    }
+    this.#checkAlive();
+    const values = new View(staging.getMappedRange(0, bytes).slice(0));
+    staging.unmap();
+    this.#staging.give(staging);
+    return values;
+  }
+
+  copy(to: Slice, from: Slice): void {
+    const b = checkCopy<GpuBuffer>(this, to, from);
+    this.#checkAlive();
+    const bytes = to.length * 4;
+    if (bytes === 0) return;
+    const commands = this.#commands();
+    if (b.to !== b.from) {
+      commands.copyBufferToBuffer(b.from.gpu, from.offset * 4, b.to.gpu, to.offset * 4, bytes);
+      return;
+    }
+    // Within one buffer WebGPU wants a way station; it may be handed out again at once, as order is kept.
+    const between = this.#pool.take(bytes);
+    commands.copyBufferToBuffer(b.from.gpu, from.offset * 4, between, 0, bytes);
+    commands.copyBufferToBuffer(between, 0, b.to.gpu, to.offset * 4, bytes);
+    this.#pool.give(between);
+  }
+
+  dispatch(spec: KernelSpec, name: string, slices: readonly Slice[], params: Params): void {
+    this.#checkAlive();
+    const { entry, buffers } = checkDispatch<GpuBuffer>(this, spec, name, slices, params);
+    const grid = entry.grid(params);
+    const most = this.#device.limits.maxComputeWorkgroupsPerDimension;
+    if (!grid.every((n) => Number.isInteger(n) && n >= 0 && n <= most)) {
+      throw new DeviceError(
+        `${name}: grid ${grid.join(' x ')}; WebGPU takes whole numbers up to ${most} per dimension (grid1d spreads over two)`,
+      );
+    }
+    const pipeline = this.#pipelines.get(spec, name);
+    const group = this.#bindGroup(pipeline, buffers, slices);
+    const offset = this.#pending * PARAM_STRIDE;
+    this.#paramsHost.set(new Uint8Array(packParams(entry, params)), offset);
+    const pass = this.#computePass();
+    pass.setPipeline(pipeline.pipeline);
+    pass.setBindGroup(0, group, [offset]);
+    pass.dispatchWorkgroups(...grid);
+    this.stats.dispatches++;
+    if (++this.#pending === MAX_PENDING) this.flush();
+    const log: DispatchLog = { backend: this.kind, spec, name, params };
+    if (this.#switches.debug >= 2) reportDispatch(log);
+    if (this.#switches.debug >= 5) this.#scanOutputs(log, slices);
+  }
+
+  flush(): void {
+    if (!this.#encoder) return;
+    this.#pass?.end();
+    this.#pass = undefined;
+    const commands = this.#encoder.finish();
+    this.#encoder = undefined;
+    if (this.#pending > 0) this.#device.queue.writeBuffer(this.#params, 0, this.#paramsHost, 0, this.#pending * PARAM_STRIDE);
+    this.#pending = 0;
+    this.#device.queue.submit([commands]);
+    this.stats.submits++;
+  }
+
+  async sync(): Promise<void> {
+    this.#checkAlive();
+    this.flush();
+    await this.#device.queue.onSubmittedWorkDone();
+    this.#checkAlive();
+  }
+
+  async prepare(kernels: readonly KernelSpec[]): Promise<void> {
+    this.#checkAlive();
+    try {
+      await this.#pipelines.prepare(kernels);
+    } catch (error) {
+      throw new DeviceError(`webgpu: a kernel does not compile: ${(error as Error).message}`);
+    }
+  }
+
+  async destroy(): Promise<void> {
+    if (this.#dead === undefined) this.#dead = 'it was destroyed';
+    this.#device.destroy();
+  }
+
+  #commands(): GPUCommandEncoder {
+    this.#pass?.end();
+    this.#pass = undefined;
+    this.#encoder ??= this.#device.createCommandEncoder({ label: 'eagrl' });
+    return this.#encoder;
+  }
+
+  #computePass(): GPUComputePassEncoder {
+    this.#pass ??= this.#commands().beginComputePass({ label: 'eagrl' });
+    return this.#pass;
+  }
+
+  #bindGroup({ key, label, layout, paramBytes }: Pipeline, buffers: readonly GpuBuffer[], slices: readonly Slice[]): GPUBindGroup {
+    let at = `${key}`;
+    for (let i = 0; i < buffers.length; i++) at += `;${buffers[i].gpuId},${slices[i].offset},${slices[i].length}`;
+    let group = this.#bindGroups.get(at);
+    if (!group) {
+      if (this.#bindGroups.size >= MAX_BIND_GROUPS) this.#bindGroups.clear();
+      const storage = buffers.map((b, binding) => {
+        const { offset, length } = slices[binding];
+        const resource = length === 0 ? { buffer: this.#dummy(binding) } : { buffer: b.gpu, offset: offset * 4, size: length * 4 };
+        return { binding, resource };
+      });
+      const params = { binding: buffers.length, resource: { buffer: this.#params, size: paramBytes } };
+      group = this.#device.createBindGroup({ label, layout, entries: [...storage, params] });
+      this.#bindGroups.set(at, group);
+    }
+    return group;
+  }
+
+  /** One per binding, so that no two bindings of a dispatch share it. */
+  #dummy(binding: number): GPUBuffer {
+    this.#dummies[binding] ??= this.#device.createBuffer({ label: `empty ${binding}`, size: DUMMY_BYTES, usage: GPUBufferUsage.STORAGE });
+    return this.#dummies[binding];
+  }
+
+  /** Gives memory back before more is asked for, when the pool holds sizes that the run no longer uses. */
+  #trimPool(): void {
+    const keep = Math.max(MIN_POOL_BYTES, this.stats.peakBytes / 4);
+    if (this.#pool.bytesFree <= keep) return;
+    this.flush(); // work not yet submitted may use what is destroyed
+    this.#pool.trim(keep);
+    this.#bindGroups.clear();
+  }
+
+  /** Reads take their place in the queue now; what they find stops the device, with the kernel's name. */
+  #scanOutputs(log: DispatchLog, slices: readonly Slice[]): void {
+    log.spec.entries[log.name].bindings.forEach((b, i) => {
+      if (b.access === 'read' || b.dtype !== 'f32') return;
+      this.read(slices[i], 'f32')
+        .then((values) => scan(log, b.name, values))
+        .catch((error: Error) => this.#die(error.message));
+    });
+  }
+
+  #die(reason: string): void {
+    if (this.#dead !== undefined) return;
+    this.#dead = reason;
+    this.#resolveLost(reason);
+  }
+
+  #checkAlive(): void {
+    if (this.#dead !== undefined) throw new DeviceError(`webgpu: the device is gone: ${this.#dead}; open it again`);
+  }
+}

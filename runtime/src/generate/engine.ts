@@ -1,0 +1,448 @@
+/**
+ * Batched generation on token ids: open, fork, append, sample, release. Sequences share their common past (paged KV cache).
+ *
+ * A sequence of n tokens has the keys and values of its first n - 1 in the cache; its last token is fed when something asks what
+ * comes next. So a fork costs nothing, and the same few rows serve prompts, forced tokens and sampling: each row is one token,
+ * written to its slot and attending to all slots of its sequence up to its own position.
+ *
+ * A draw depends on (seed, stream, position) only. Batches are filled up to MIN_ROWS with idle rows, because the matmul kernels
+ * take another path, with another order of sums, for few rows: so logits do not depend on who else is in the batch.
+ */
+import { lmHead as lmHeadSpec, sampling as sampleSpec } from '@eagrl/kernels';
+import type { Context } from '../context.ts';
+import { type DecodeRows, NO_SLOT, type Transformer } from '../model/transformer.ts';
+import { matmul } from '../ops/matmul.ts';
+import { alignUp, type Tensor, view } from '../tensor.ts';
+import { EngineError } from './engine_error.ts';
+import { type BlockList, KvCache } from './kv_cache.ts';
+
+declare const seqBrand: unique symbol;
+/** Handle of an open sequence. */
+export type SeqId = number & { readonly [seqBrand]: true };
+
+export interface EngineOptions {
+  /** Token slots per cache block. */
+  readonly blockSize?: number;
+  /** Sequences that are sampled at a time; more wait for a place. */
+  readonly maxBatch?: number;
+  /** Rows of one launch while prompts are read. */
+  readonly prefillRows?: number;
+  /** Limit of the KV cache, bytes. */
+  readonly maxCacheBytes?: number;
+}
+
+export interface SampleRequest {
+  readonly seq: SeqId;
+  readonly maxTokens: number;
+  /** Ends at, and includes, the first of these. */
+  readonly stopTokens: readonly number[];
+  /** Two words that, with the position, determine every draw. */
+  readonly seed: number;
+  readonly stream: number;
+}
+
+export interface SamplingOptions {
+  /** 0 takes the most probable token. */
+  readonly temperature?: number;
+  /** 0: off. */
+  readonly topK?: number;
+  /** 1: off. */
+  readonly topP?: number;
+}
+
+export interface Completion {
+  /** The stop token included. */
+  readonly tokens: Uint32Array;
+  /** Of each token, under the distribution it was drawn from. */
+  readonly logprobs: Float32Array;
+  /** Nats, of the distribution before top-k and top-p. */
+  readonly entropies: Float32Array;
+  readonly finished: 'stop' | 'length';
+}
+
+interface Sequence {
+  readonly blocks: BlockList;
+  /** Tokens, the pending one included. */
+  length: number;
+  /** The last token: not yet in the cache. */
+  pending: number;
+}
+
+/** A token to feed, and where. */
+interface Row {
+  readonly token: number;
+  readonly position: number;
+  readonly seq: Sequence;
+}
+
+/** A request in the batch, and what it has given so far. */
+interface Running {
+  readonly index: number;
+  readonly request: SampleRequest;
+  readonly seq: Sequence;
+  readonly tokens: number[];
+  readonly logprobs: number[];
+  readonly entropies: number[];
+}
+
+/**
+ * More rows than those for which a matmul kernel has a path of its own: DIRECT_ROWS (wasm), FEW (webgpu) in
+ * kernels/src/matmul/matmul.ts. engine.test.ts compares single rows with large batches bit for bit.
+ */
+const MIN_ROWS = { wasm: 32, webgpu: 8, reference: 1 } as const;
+/** Steps between two read-backs. On wasm a read is a copy; on webgpu it is a round trip of some 100 us that would stall each step. */
+const STEPS_PER_READ = { wasm: 1, reference: 1, webgpu: 8 } as const;
+
+export class Engine {
+  readonly #ctx: Context;
+  readonly #model: Transformer;
+  readonly #cache: KvCache;
+  readonly #maxBatch: number;
+  readonly #prefillRows: number;
+  readonly #minRows: number;
+  readonly #sequences = new Map<SeqId, Sequence>();
+  #nextId = 0;
+
+  constructor(ctx: Context, model: Transformer, options: EngineOptions = {}) {
+    const { blockSize = 16, maxBatch = 256, prefillRows = 512, maxCacheBytes = 2 ** 30 } = options;
+    this.#ctx = ctx;
+    this.#model = model;
+    this.#maxBatch = maxBatch;
+    this.#prefillRows = prefillRows;
+    this.#minRows = MIN_ROWS[ctx.backend.kind];
+    this.#cache = new KvCache(ctx, model.config, { blockSize, maxBytes: maxCacheBytes });
+  }
+
+  /**
+   * Reads prompts into the cache.
+   * @throws EngineError for an empty prompt, an id outside the vocabulary, one longer than the context, or too little cache.
+   */
+  open(prompts: readonly Uint32Array[]): SeqId[] {
+    for (const [i, p] of prompts.entries()) {
+      if (p.length === 0) throw new EngineError(`open: prompt ${i} is empty`);
+      this.#checkTokens('open', p);
+      this.#checkLength('open', p.length);
+    }
+    const blocks = prompts.reduce((n, p) => n + Math.ceil((p.length - 1) / this.#cache.blockSize), 0);
+    this.#checkBlocks('open', blocks);
+    const opened = prompts.map((p) => this.#register({ blocks: [], length: 1, pending: p[0] }));
+    this.#feedTokens(opened.map((seq, i) => ({ seq: this.#sequence(seq), tokens: prompts[i].subarray(1) })));
+    return opened;
+  }
+
+  /** Another sequence with the same past. */
+  fork(seq: SeqId): SeqId {
+    const { blocks, length, pending } = this.#sequence(seq);
+    return this.#register({ blocks: this.#cache.share(blocks), length, pending });
+  }
+
+  /** Adds forced tokens. @throws EngineError as `open`, before any work. */
+  append(items: readonly { readonly seq: SeqId; readonly tokens: Uint32Array }[]): void {
+    this.#checkDistinct(
+      'append',
+      items.map((i) => i.seq),
+    );
+    const work = items.map(({ seq, tokens }) => ({ seq: this.#sequence(seq), tokens }));
+    for (const { seq, tokens } of work) {
+      this.#checkTokens('append', tokens);
+      this.#checkLength('append', seq.length + tokens.length);
+    }
+    const needed = ({ seq, tokens }: (typeof work)[number]) =>
+      tokens.length === 0 ? 0 : this.#cache.needed(seq.blocks, seq.length - 1, seq.length - 1 + tokens.length);
+    this.#checkBlocks(
+      'append',
+      work.reduce((n, w) => n + needed(w), 0),
+    );
+    this.#feedTokens(work);
+  }
+
+  /** Forgets a sequence; blocks that no other shares are free again. */
+  release(seq: SeqId): void {
+    this.#cache.release(this.#sequence(seq).blocks);
+    this.#sequences.delete(seq);
+  }
+
+  /** Tokens of a sequence so far. */
+  length(seq: SeqId): number {
+    return this.#sequence(seq).length;
+  }
+
+  /**
+   * Samples all requests in lockstep, at most maxBatch at a time; a finished one makes room for the next. The sequences grow by
+   * their completions. @throws EngineError before any work when one cannot fit the context or all cannot fit the cache.
+   */
+  async sample(requests: readonly SampleRequest[], options: SamplingOptions = {}): Promise<Completion[]> {
+    this.#checkRequests(requests);
+    const done: Completion[] = new Array(requests.length);
+    const waiting = requests.map(
+      (request, index): Running => ({ index, request, seq: this.#sequence(request.seq), tokens: [], logprobs: [], entropies: [] }),
+    );
+    let running = waiting.splice(0, this.#maxBatch);
+    while (running.length > 0) {
+      const longest = Math.max(...running.map((r) => r.request.maxTokens - r.tokens.length));
+      await this.#advance(running, Math.min(STEPS_PER_READ[this.#ctx.backend.kind], longest), options);
+      const still: Running[] = [];
+      for (const r of running) {
+        const finished = finishedBy(r);
+        if (finished) done[r.index] = completionOf(r, finished);
+        else still.push(r);
+      }
+      running = [...still, ...waiting.splice(0, this.#maxBatch - still.length)];
+    }
+    return done;
+  }
+
+  /** Probabilities of `tokenIds` as the next token of each sequence, at temperature 1; the sequences stay as they are. */
+  async probabilities(seqs: readonly SeqId[], tokenIds: readonly number[]): Promise<Float32Array[]> {
+    this.#checkDistinct('probabilities', seqs);
+    this.#checkTokens('probabilities', Uint32Array.from(tokenIds));
+    const all = seqs.map((s) => this.#sequence(s));
+    this.#checkBlocks(
+      'probabilities',
+      all.reduce((n, s) => n + this.#cache.needed(s.blocks, s.length - 1, s.length), 0),
+    );
+    const out: Float32Array[] = [];
+    for (let at = 0; at < all.length; at += this.#maxBatch) {
+      const part = all.slice(at, at + this.#maxBatch);
+      const read = this.#ctx.scope(() => this.#nextLogprobs(part, tokenIds));
+      const logprobs = await Promise.all(read);
+      for (let r = 0; r < part.length; r++) out.push(Float32Array.from(logprobs, (column) => Math.exp(column[r])));
+    }
+    return out;
+  }
+
+  destroy(): void {
+    this.#cache.destroy();
+    this.#sequences.clear();
+  }
+
+  /** Per token id the log-probabilities (rows) of all sequences: the LM head once, then its row kernel with constant targets. */
+  #nextLogprobs(seqs: readonly Sequence[], tokenIds: readonly number[]): Promise<Float32Array>[] {
+    const ctx = this.#ctx;
+    for (const s of seqs) this.#cache.reserve(s.blocks, s.length - 1, s.length);
+    const logits = this.#logits(this.#feed(seqs.map((seq) => ({ token: seq.pending, position: seq.length - 1, seq }))));
+    const [rows, vocab] = logits.shape;
+    return tokenIds.map((id) => {
+      const [logprobs, entropy, lse] = [0, 0, 0].map(() => ctx.tensor([rows]));
+      const targets = ctx.from(new Uint32Array(rows).fill(id));
+      ctx.run(lmHeadSpec, 'lm_head_logprob', [logprobs, entropy, lse, logits, targets], { rows, vocab, inv_temperature: 1 });
+      return ctx.read(logprobs);
+    });
+  }
+
+  /** Up to `steps` tokens for each running request; ids stay on the device between steps and come back at the end. */
+  async #advance(running: readonly Running[], steps: number, { temperature = 1, topK = 0, topP = 1 }: SamplingOptions): Promise<void> {
+    const ctx = this.#ctx;
+    const left = (r: Running) => r.request.maxTokens - r.tokens.length;
+    const rows = Math.max(running.length, this.#minRows);
+    const stride = alignUp(rows);
+    for (const r of running) this.#cache.reserve(r.seq.blocks, r.seq.length - 1, r.seq.length - 1 + Math.min(steps, left(r)));
+    const reads = ctx.scope(() => {
+      const [drawn, logprobs, entropies] = [
+        ctx.tensor([steps * stride], 'u32'),
+        ctx.tensor([steps * stride]),
+        ctx.tensor([steps * stride]),
+      ];
+      const plan = this.#plan(running, rows, steps, left);
+      let ids = plan.ids;
+      for (let step = 0; step < steps; step++) {
+        const cut = (t: Tensor) => view(t, [rows], step * stride);
+        const input = ids;
+        ctx.scope(() => {
+          const logits = this.#logits(this.#model.decode(input, plan.steps[step].rows, this.#cache));
+          const params = { rows, vocab: logits.shape[1], temperature, top_k: topK, top_p: topP };
+          ctx.run(sampleSpec, 'sample', [cut(drawn), cut(logprobs), cut(entropies), logits, plan.steps[step].state], params);
+        });
+        ids = cut(drawn);
+      }
+      return Promise.all([ctx.readU32(drawn), ctx.read(logprobs), ctx.read(entropies)]);
+    });
+    const [drawn, logprobs, entropies] = await reads;
+    running.forEach((r, row) => {
+      for (let step = 0; step < steps && !finishedBy(r); step++) {
+        const at = step * stride + row;
+        r.tokens.push(drawn[at]);
+        r.logprobs.push(logprobs[at]);
+        r.entropies.push(entropies[at]);
+        r.seq.length++;
+        r.seq.pending = drawn[at];
+      }
+      // Blocks beyond a stop token.
+      this.#cache.release(r.seq.blocks, Math.ceil((r.seq.length - 1) / this.#cache.blockSize));
+    });
+  }
+
+  /** Everything the device must know for `steps` steps, in one upload: which position each row writes, and who still draws. */
+  #plan(running: readonly Running[], rows: number, steps: number, left: (r: Running) => number) {
+    const ids = new Uint32Array(rows);
+    running.forEach((r, i) => {
+      ids[i] = r.seq.pending;
+    });
+    const table = this.#blockTable(
+      running.map((r) => r.seq),
+      rows,
+    );
+    const arrays = [ids, table.data];
+    for (let step = 0; step < steps; step++) {
+      const positions = new Uint32Array(rows);
+      const slots = new Uint32Array(rows).fill(NO_SLOT);
+      const seqLens = new Uint32Array(rows);
+      const state = new Uint32Array(rows * 4);
+      running.forEach((r, i) => {
+        if (step >= left(r)) return;
+        const position = r.seq.length - 1 + step;
+        positions[i] = position;
+        slots[i] = this.#slot(r.seq, position);
+        seqLens[i] = position + 1;
+        state.set([r.request.seed, r.request.stream, position + 1, 1], i * 4);
+      });
+      arrays.push(positions, slots, seqLens, state);
+    }
+    this.#cache.commit();
+    const { views } = this.#ctx.fromMany(arrays);
+    const blockTable = { ...views[1], shape: [rows, table.width] };
+    return {
+      ids: views[0],
+      steps: Array.from({ length: steps }, (_, step) => {
+        const [positions, slots, seqLens, state] = views.slice(2 + 4 * step);
+        return { rows: { positions, slots, seqLens, blockTable }, state };
+      }),
+    };
+  }
+
+  /** Feeds tokens into sequences: all but each one's last new token go through the model. */
+  #feedTokens(items: readonly { readonly seq: Sequence; readonly tokens: Uint32Array }[]): void {
+    const rows: Row[] = [];
+    for (const { seq, tokens } of items) {
+      if (tokens.length === 0) continue;
+      const from = seq.length - 1;
+      this.#cache.reserve(seq.blocks, from, from + tokens.length);
+      for (let i = 0; i < tokens.length; i++) rows.push({ token: i === 0 ? seq.pending : tokens[i - 1], position: from + i, seq });
+      seq.length += tokens.length;
+      seq.pending = tokens[tokens.length - 1];
+    }
+    for (let at = 0; at < rows.length; at += this.#prefillRows) {
+      this.#ctx.scope(() => {
+        this.#feed(rows.slice(at, at + this.#prefillRows));
+      });
+    }
+  }
+
+  /** One pass of rows whose slots are reserved: hidden states, idle rows last. */
+  #feed(rows: readonly Row[]): Tensor {
+    const count = Math.max(rows.length, this.#minRows);
+    const ids = new Uint32Array(count);
+    const positions = new Uint32Array(count);
+    const slots = new Uint32Array(count).fill(NO_SLOT);
+    const seqLens = new Uint32Array(count);
+    rows.forEach(({ token, position, seq }, i) => {
+      ids[i] = token;
+      positions[i] = position;
+      slots[i] = this.#slot(seq, position);
+      seqLens[i] = position + 1;
+    });
+    const table = this.#blockTable(
+      rows.map((r) => r.seq),
+      count,
+    );
+    this.#cache.commit();
+    const { views } = this.#ctx.fromMany([ids, positions, slots, seqLens, table.data]);
+    const decodeRows: DecodeRows = {
+      positions: views[1],
+      slots: views[2],
+      seqLens: views[3],
+      blockTable: { ...views[4], shape: [count, table.width] },
+    };
+    return this.#model.decode(views[0], decodeRows, this.#cache);
+  }
+
+  /** (rows, width): the blocks of each row's sequence. */
+  #blockTable(seqs: readonly Sequence[], rows: number): { data: Uint32Array; width: number } {
+    const width = Math.max(1, ...seqs.map((s) => s.blocks.length));
+    const data = new Uint32Array(rows * width);
+    seqs.forEach((s, i) => {
+      data.set(s.blocks, i * width);
+    });
+    return { data, width };
+  }
+
+  #slot(seq: Sequence, position: number): number {
+    const { blockSize } = this.#cache;
+    return seq.blocks[Math.floor(position / blockSize)] * blockSize + (position % blockSize);
+  }
+
+  /** (rows, V). */
+  #logits(hidden: Tensor): Tensor {
+    const weight = this.#model.headWeight;
+    const [vocab, dim] = weight.shape;
+    const [rows] = hidden.shape;
+    const logits = this.#ctx.tensor([rows, vocab]);
+    matmul(this.#ctx, 'nt', logits, hidden, weight.value, { m: rows, n: vocab, k: dim });
+    return logits;
+  }
+
+  #register(sequence: Sequence): SeqId {
+    const id = this.#nextId++ as SeqId;
+    this.#sequences.set(id, sequence);
+    return id;
+  }
+
+  #sequence(id: SeqId): Sequence {
+    const s = this.#sequences.get(id);
+    if (!s) throw new EngineError(`sequence ${id} is not open; was it released?`);
+    return s;
+  }
+
+  #checkRequests(requests: readonly SampleRequest[]): void {
+    this.#checkDistinct(
+      'sample',
+      requests.map((r) => r.seq),
+    );
+    let blocks = 0;
+    for (const { seq, maxTokens } of requests) {
+      if (!Number.isInteger(maxTokens) || maxTokens < 1) throw new EngineError(`sample: maxTokens is ${maxTokens}; expected at least 1`);
+      const s = this.#sequence(seq);
+      this.#checkLength('sample', s.length + maxTokens);
+      blocks += this.#cache.needed(s.blocks, s.length - 1, s.length - 1 + maxTokens);
+    }
+    this.#checkBlocks('sample', blocks);
+  }
+
+  #checkDistinct(what: string, seqs: readonly SeqId[]): void {
+    if (new Set(seqs).size !== seqs.length) throw new EngineError(`${what}: a sequence is named twice; fork it first`);
+  }
+
+  #checkTokens(what: string, tokens: Uint32Array): void {
+    const { vocab_size: vocab } = this.#model.config;
+    const outside = tokens.find((t) => t >= vocab);
+    if (outside !== undefined) throw new EngineError(`${what}: token ${outside} is outside the vocabulary of ${vocab}`);
+  }
+
+  #checkLength(what: string, length: number): void {
+    const limit = this.#model.config.max_position_embeddings;
+    if (length > limit)
+      throw new EngineError(`${what}: ${length} tokens exceed the context of ${limit}; shorten the prompt or ask for fewer tokens`);
+  }
+
+  #checkBlocks(what: string, blocks: number): void {
+    const { available, maxBlocks, blockSize } = this.#cache;
+    if (blocks > available) {
+      throw new EngineError(
+        `${what}: needs ${blocks} cache blocks of ${blockSize} tokens, ${available} of ${maxBlocks} are free; ` +
+          'release sequences, send fewer at a time or raise maxCacheBytes',
+      );
+    }
+  }
+}
+
+function finishedBy({ request, tokens }: Running): 'stop' | 'length' | undefined {
+  if (tokens.length > 0 && request.stopTokens.includes(tokens[tokens.length - 1])) return 'stop';
+  return tokens.length >= request.maxTokens ? 'length' : undefined;
+}
+
+const completionOf = ({ tokens, logprobs, entropies }: Running, finished: 'stop' | 'length'): Completion => ({
+  tokens: Uint32Array.from(tokens),
+  logprobs: Float32Array.from(logprobs),
+  entropies: Float32Array.from(entropies),
+  finished,
+});

@@ -1,0 +1,49 @@
+export { ReferenceBackend } from './backend/reference.ts';
+export type { Backend, BackendKind, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice } from './backend.ts';
+export { SLICE_ALIGN } from './backend.ts';
+export { Context } from './context.ts';
+export type { ProfileRow } from './debug.ts';
+export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './device.ts';
+export { DeviceError } from './errors.ts';
+export { type Completion, Engine, type EngineOptions, type SampleRequest, type SamplingOptions, type SeqId } from './generate/engine.ts';
+export { EngineError } from './generate/engine_error.ts';
+export { checkParams, type LoadOptions, loadOptimizer, loadParams, saveOptimizer, saveParams } from './io/checkpoint.ts';
+export {
+  FLOAT_TYPES,
+  type FloatType,
+  parseSafetensors,
+  SafetensorsError,
+  type SafetensorsFile,
+  type StoredTensor,
+  type TensorToStore,
+  writeSafetensors,
+} from './io/safetensors.ts';
+export {
+  attentionImportance,
+  CONCARE_DEFAULTS,
+  ConCare,
+  type ConCareConfig,
+  type ConCareLoss,
+  type ConCarePatient,
+  concareParams,
+} from './model/concare.ts';
+export { ModelConfigError, parseTransformerConfig, type TransformerConfig } from './model/config.ts';
+export { Transformer, transformerParams } from './model/transformer.ts';
+export { add } from './ops/add.ts';
+export { attention } from './ops/attention.ts';
+export { clipRange } from './ops/clip_range.ts';
+export { type ClippedRatioInputs, clippedRatio } from './ops/clipped_ratio.ts';
+export { embedding, gatherRows } from './ops/embedding.ts';
+export { linear } from './ops/linear.ts';
+export { lmHeadCrossEntropy, lmHeadLogprobs } from './ops/lm_head.ts';
+export { matmul } from './ops/matmul.ts';
+export { rmsnorm } from './ops/rmsnorm.ts';
+export { rope } from './ops/rope.ts';
+export { swiglu } from './ops/swiglu.ts';
+export { AdamW, type AdamWOptions, type StepResult } from './optim/adamw.ts';
+export { learningRate, SCHEDULES, type Schedule } from './optim/schedule.ts';
+export { type Pack, type PromptGroup, packGroups, packTokens, splitPacks } from './pack.ts';
+export { type Parameter, type ParamSpec, ParamStore } from './params.ts';
+export { normals, streamOf, uniforms } from './rng.ts';
+export { Tape } from './tape.ts';
+export { sizeOf, type Tensor, view } from './tensor.ts';

@@ -1,0 +1,118 @@
+/** Parameters and optimiser state to and from safetensors tensors. Files themselves are the caller's. */
+import type { AdamW } from '../optim/adamw.ts';
+import type { ParamSpec, ParamStore } from '../params.ts';
+import { type FloatType, SafetensorsError, type StoredTensor, type TensorToStore } from './safetensors.ts';
+
+/** Names tensors that may be there without a place: a tied model's `lm_head.weight`. */
+export interface LoadOptions {
+  readonly ignore?: readonly string[];
+}
+
+/**
+ * Whether a file holds these parameters, by name and shape: needs no device, so a wrong file is refused before any work.
+ * @throws SafetensorsError with the missing and unexpected names, or the shape that differs.
+ */
+export function checkParams(
+  specs: readonly ParamSpec[],
+  tensors: ReadonlyMap<string, StoredTensor>,
+  { ignore = [] }: LoadOptions = {},
+): void {
+  const names = new Set(specs.map((p) => p.name));
+  const missing = specs.filter((p) => !tensors.has(p.name)).map((p) => p.name);
+  const unexpected = [...tensors.keys()].filter((name) => !names.has(name) && !ignore.includes(name));
+  if (missing.length > 0 || unexpected.length > 0) {
+    const lines = ['the file holds another model.'];
+    if (missing.length > 0)
+      lines.push(
+        `Missing: ${missing
+          .slice(0, 5)
+          .map((m) => `'${m}'${didYouMean(m, unexpected)}`)
+          .join(', ')}${more(missing)}.`,
+      );
+    if (unexpected.length > 0)
+      lines.push(
+        `Unexpected: ${unexpected
+          .slice(0, 5)
+          .map((u) => `'${u.slice(0, 80)}'`)
+          .join(', ')}${more(unexpected)}.`,
+      );
+    throw new SafetensorsError(lines.join(' '));
+  }
+  for (const p of specs) {
+    const { shape } = tensors.get(p.name) as StoredTensor;
+    if (shape.length !== p.shape.length || shape.some((d, i) => d !== p.shape[i])) {
+      throw new SafetensorsError(`'${p.name}': expected shape (${p.shape.join(', ')}), the file has (${shape.join(', ')})`);
+    }
+  }
+}
+
+/** Fills a store. @throws SafetensorsError as {@link checkParams}, before anything is written. */
+export function loadParams(store: ParamStore, tensors: ReadonlyMap<string, StoredTensor>, options: LoadOptions = {}): void {
+  checkParams(store.list, tensors, options);
+  for (const p of store.list) store.write(p.name, (tensors.get(p.name) as StoredTensor).read());
+}
+
+/** All parameters, ready to be written in the model's dtype. */
+export async function saveParams(store: ParamStore, dtype: FloatType = 'F32'): Promise<TensorToStore[]> {
+  const values = await store.read();
+  return store.list.map(({ name, shape }) => ({ name, shape, data: values.get(name) as Float32Array, dtype }));
+}
+
+/** First and second moments as `m.<parameter>` and `v.<parameter>`, f32, and the step count as metadata. */
+export async function saveOptimizer(optimizer: AdamW): Promise<{ tensors: TensorToStore[]; metadata: Record<string, string> }> {
+  const { params, m, v } = optimizer;
+  const { ctx } = params;
+  const [first, second] = await Promise.all([ctx.read(m), ctx.read(v)]);
+  const tensors = [['m', first] as const, ['v', second] as const].flatMap(([prefix, flat]) => {
+    const parts = params.split(flat);
+    return params.list.map(({ name, shape }) => ({ name: `${prefix}.${name}`, shape, data: parts.get(name) as Float32Array }));
+  });
+  return { tensors, metadata: { step_count: String(optimizer.stepCount) } };
+}
+
+/** The reverse of saveOptimizer: the next step is bit-equal to that of the optimiser that was saved. @throws SafetensorsError */
+export function loadOptimizer(
+  optimizer: AdamW,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: Readonly<Record<string, string>>,
+): void {
+  const { params } = optimizer;
+  const stepCount = Number(metadata['step_count']);
+  if (!Number.isSafeInteger(stepCount) || stepCount < 0)
+    throw new SafetensorsError(`optimiser state: step_count is '${metadata['step_count']}'`);
+  const moments = ['m', 'v'].map((prefix) => {
+    const parts = new Map<string, Float32Array>();
+    for (const { name, shape } of params.list) {
+      const stored = tensors.get(`${prefix}.${name}`);
+      if (!stored) throw new SafetensorsError(`optimiser state: missing '${prefix}.${name}'`);
+      if (stored.shape.join() !== shape.join()) {
+        throw new SafetensorsError(
+          `optimiser state: '${prefix}.${name}' has shape (${stored.shape.join(', ')}), expected (${shape.join(', ')})`,
+        );
+      }
+      parts.set(name, stored.read());
+    }
+    return params.join(parts);
+  });
+  const { backend } = params.ctx;
+  backend.write(optimizer.m.slice, moments[0]);
+  backend.write(optimizer.v.slice, moments[1]);
+  optimizer.stepCount = stepCount;
+}
+
+const more = (names: readonly string[]): string => (names.length > 5 ? ` and ${names.length - 5} more` : '');
+
+/** The candidate that shares the longest ending with `name`: prefixes are what differs between exporters. */
+function didYouMean(name: string, candidates: readonly string[]): string {
+  let best = '';
+  let shared = 7;
+  for (const c of candidates) {
+    let n = 0;
+    while (n < c.length && n < name.length && c[c.length - 1 - n] === name[name.length - 1 - n]) n++;
+    if (n > shared) {
+      shared = n;
+      best = c;
+    }
+  }
+  return best ? ` (did you mean '${best.slice(0, 80)}'?)` : '';
+}

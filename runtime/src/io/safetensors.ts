@@ -1,0 +1,158 @@
+/**
+ * The safetensors format, read and written by hand: 8 bytes of header length (little-endian), a JSON header, the data.
+ * https://github.com/huggingface/safetensors#format. Files are untrusted: everything is checked against the bytes there are before
+ * anything of a size that the file names is allocated.
+ */
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from './float16.ts';
+
+/** The file is not a safetensors file, or not the one that was expected; the message names the tensor and what is wrong. */
+export class SafetensorsError extends Error {
+  override readonly name = 'SafetensorsError';
+}
+
+export const FLOAT_TYPES = ['F32', 'F16', 'BF16'] as const;
+export type FloatType = (typeof FLOAT_TYPES)[number];
+const BYTES: Readonly<Record<FloatType, number>> = { F32: 4, F16: 2, BF16: 2 };
+
+/** One tensor of an open file. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly dtype: FloatType;
+  readonly shape: readonly number[];
+  /** Converts to f32, exactly, into fresh memory. */
+  read(): Float32Array;
+}
+
+export interface SafetensorsFile {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** The reference implementation's limit on the header. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+/** Reads the header and checks all of it. @throws SafetensorsError */
+export function parseSafetensors(file: Uint8Array): SafetensorsFile {
+  const header = parseHeader(file);
+  const data = file.subarray(8 + header.length);
+  const metadata: Record<string, string> = {};
+  const entries: { name: string; dtype: FloatType; shape: number[]; begin: number; end: number }[] = [];
+  for (const [name, value] of Object.entries(header.json)) {
+    if (name === '__metadata__') Object.assign(metadata, checkMetadata(value));
+    else entries.push({ name, ...checkEntry(name, value) });
+  }
+  // In order of offset the tensors must tile the data: no overlap, no hole, nothing left over.
+  entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let at = 0;
+  for (const { name, begin, end } of entries) {
+    if (begin !== at)
+      throw new SafetensorsError(`'${quote(name)}': data starts at ${begin}, expected ${at}; tensors overlap or leave a hole`);
+    at = end;
+  }
+  if (at !== data.length)
+    throw new SafetensorsError(`tensors cover ${at} bytes of data, the file has ${data.length}; it is truncated or has a tail`);
+  const tensors = new Map(
+    entries.map(({ name, dtype, shape, begin, end }) => [
+      name,
+      { name, dtype, shape, read: () => decode(dtype, new Uint8Array(data.subarray(begin, end))) },
+    ]),
+  );
+  return { tensors, metadata };
+}
+
+/** What to write: `dtype` is the stored type. */
+export interface TensorToStore {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+  readonly dtype?: FloatType;
+}
+
+/** A complete file. Tensors keep their order; the header is padded so that the data starts at a multiple of 8 bytes. */
+export function writeSafetensors(tensors: readonly TensorToStore[], metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  const header: Record<string, unknown> = Object.create(null);
+  if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
+  let at = 0;
+  for (const { name, shape, data, dtype = 'F32' } of tensors) {
+    const elements = shape.reduce((n, d) => n * d, 1);
+    if (elements !== data.length)
+      throw new SafetensorsError(`'${name}': shape (${shape.join(', ')}) needs ${elements} elements, got ${data.length}`);
+    if (name === '__metadata__' || name in header) throw new SafetensorsError(`'${name}': name given twice or reserved`);
+    header[name] = { dtype, shape, data_offsets: [at, at + elements * BYTES[dtype]] };
+    at += elements * BYTES[dtype];
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const length = Math.ceil(json.length / 8) * 8;
+  const file = new Uint8Array(8 + length + at);
+  new DataView(file.buffer).setBigUint64(0, BigInt(length), true);
+  file.fill(0x20, 8, 8 + length);
+  file.set(json, 8);
+  at = 8 + length;
+  for (const { data, dtype = 'F32' } of tensors) {
+    const bytes = encode(dtype, data);
+    file.set(bytes, at);
+    at += bytes.length;
+  }
+  return file;
+}
+
+function parseHeader(file: Uint8Array): { json: Record<string, unknown>; length: number } {
+  if (file.length < 8) throw new SafetensorsError(`file of ${file.length} bytes is too short for a safetensors header`);
+  const length = new DataView(file.buffer, file.byteOffset).getBigUint64(0, true);
+  if (length > BigInt(Math.min(file.length - 8, MAX_HEADER_BYTES))) {
+    throw new SafetensorsError(
+      `header claims ${length} bytes; the file has ${file.length - 8} after the length, the limit is ${MAX_HEADER_BYTES}`,
+    );
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(file.subarray(8, 8 + Number(length))));
+  } catch (cause) {
+    throw new SafetensorsError('header is not valid UTF-8 JSON', { cause });
+  }
+  if (!isRecord(json)) throw new SafetensorsError('header is not a JSON object');
+  return { json, length: Number(length) };
+}
+
+function checkMetadata(value: unknown): Record<string, string> {
+  if (!isRecord(value) || Object.values(value).some((v) => typeof v !== 'string'))
+    throw new SafetensorsError('__metadata__ must map strings to strings');
+  return value as Record<string, string>;
+}
+
+function checkEntry(name: string, value: unknown): { dtype: FloatType; shape: number[]; begin: number; end: number } {
+  const at = `'${quote(name)}'`;
+  if (!isRecord(value)) throw new SafetensorsError(`${at}: expected an object with dtype, shape and data_offsets`);
+  const { dtype, shape, data_offsets: offsets } = value;
+  if (!FLOAT_TYPES.includes(dtype as FloatType)) {
+    throw new SafetensorsError(
+      `${at}: dtype ${quote(JSON.stringify(dtype) ?? 'missing')} is not supported; expected ${FLOAT_TYPES.join(', ')}`,
+    );
+  }
+  if (!isCounts(shape)) throw new SafetensorsError(`${at}: shape is not a list of whole numbers`);
+  if (!isCounts(offsets) || offsets.length !== 2 || offsets[0] > offsets[1])
+    throw new SafetensorsError(`${at}: data_offsets is not [begin, end]`);
+  const [begin, end] = offsets;
+  const bytes = shape.reduce((n, d) => n * d, BYTES[dtype as FloatType]);
+  if (!Number.isSafeInteger(bytes) || bytes !== end - begin) {
+    throw new SafetensorsError(`${at}: (${shape.join(', ')}) ${dtype} is ${bytes} bytes, data_offsets span ${end - begin}`);
+  }
+  return { dtype: dtype as FloatType, shape, begin, end };
+}
+
+const isRecord = (x: unknown): x is Record<string, unknown> => typeof x === 'object' && x !== null && !Array.isArray(x);
+const isCounts = (x: unknown): x is number[] => Array.isArray(x) && x.every((d) => Number.isSafeInteger(d) && d >= 0);
+/** Names come from the file: keep messages short. */
+const quote = (s: string): string => (s.length > 80 ? `${s.slice(0, 80)}...` : s);
+
+/** `bytes` is a fresh copy, so it starts at an aligned address. */
+function decode(dtype: FloatType, bytes: Uint8Array<ArrayBuffer>): Float32Array {
+  if (dtype === 'F32') return new Float32Array(bytes.buffer);
+  const half = new Uint16Array(bytes.buffer);
+  return dtype === 'F16' ? f16ToF32(half) : bf16ToF32(half);
+}
+
+function encode(dtype: FloatType, data: Float32Array): Uint8Array {
+  const values = dtype === 'F32' ? data : dtype === 'F16' ? f32ToF16(data) : f32ToBf16(data);
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}

@@ -1,0 +1,31 @@
+/** A transformer of two layers and odd sizes, and batches for it: shared by the tests of model, optimiser, checkpoint and engine. */
+import type { Random } from '@eagrl/testing';
+import type { PromptGroup } from '../pack.ts';
+import { parseTransformerConfig, type TransformerConfig } from './config.ts';
+
+/** Grouped queries (4 heads, 2 shared), q/k/v biases; head_dim is not hidden_size / heads. */
+export const tinyConfig = (overrides: Readonly<Record<string, unknown>> = {}): TransformerConfig =>
+  parseTransformerConfig({
+    model_type: 'qwen2',
+    vocab_size: 37,
+    hidden_size: 24,
+    intermediate_size: 20,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    head_dim: 8,
+    max_position_embeddings: 96,
+    rope_theta: 10_000,
+    tie_word_embeddings: true,
+    ...overrides,
+  });
+
+/** A prompt with three completions, one without, one with a single token; ids repeat. */
+export function tinyGroups(random: Random, vocab = 37): PromptGroup[] {
+  const tokens = (n: number) => random.ints(n, vocab);
+  return [
+    { prompt: tokens(5), completions: [tokens(3), tokens(1), tokens(6)] },
+    { prompt: tokens(2), completions: [] },
+    { prompt: tokens(3), completions: [tokens(1)] },
+  ];
+}

@@ -1,0 +1,63 @@
+/**
+ * Rows of a table by index: y[n] = table[ids[n]], y (N, C), table (V, C).
+ * Backward: dtable[v] += sum over n with ids[n] = v of dy[n], in ascending n: deterministic, no atomics.
+ */
+import { elementwise, embedding as spec } from '@eagrl/kernels';
+import type { Context } from '../context.ts';
+import type { Parameter } from '../params.ts';
+import { expectTensor, sizeOf, type Tensor } from '../tensor.ts';
+import { groupIds } from './csr.ts';
+
+/** Token embedding. `ids` on the device (u32) serve inference; recording needs them on the host. */
+export function embedding(ctx: Context, weight: Parameter, ids: Uint32Array | Tensor): Tensor {
+  if (!(ids instanceof Uint32Array)) {
+    if (ctx.tape) throw new Error('embedding: expected ids as Uint32Array while a tape records, got a device tensor');
+    expectTensor('embedding', 'ids', ids, [-1], 'u32');
+    return lookup(ctx, weight.value, ids);
+  }
+  const [vocab] = weight.shape;
+  const outside = ids.findIndex((id) => id >= vocab);
+  if (outside >= 0) throw new Error(`embedding: id ${ids[outside]} at ${outside} is outside the vocabulary of ${vocab}`);
+  const y = lookupHost(ctx, weight.value, ids);
+  ctx.record([y], [], (tape) => weight.grad && scatterAdd(ctx, weight.grad, tape.grad(y), ids));
+  return y;
+}
+
+/** Rows of x (T, C) by host indices, which may repeat: y (N, C). dx is scattered back by addition. */
+export function gatherRows(ctx: Context, x: Tensor, rows: Uint32Array): Tensor {
+  expectTensor('gatherRows', 'x', x, [-1, -1]);
+  const outside = rows.findIndex((r) => r >= x.shape[0]);
+  if (outside >= 0) throw new Error(`gatherRows: row ${rows[outside]} is outside x (${x.shape.join(', ')})`);
+  const y = lookupHost(ctx, x, rows);
+  ctx.record([y], [], (tape) => {
+    const into = tape.gradInto(x);
+    if (!into) return;
+    if (into.accumulate === 0) ctx.run(elementwise, 'fill', [into.dx], { n: sizeOf(x.shape), value: 0 });
+    scatterAdd(ctx, into.dx, tape.grad(y), rows);
+  });
+  return y;
+}
+
+function lookupHost(ctx: Context, table: Tensor, ids: Uint32Array): Tensor {
+  const device = ctx.from(ids);
+  const y = lookup(ctx, table, device);
+  ctx.free(device);
+  return y;
+}
+
+function lookup(ctx: Context, table: Tensor, ids: Tensor): Tensor {
+  const [vocab, dim] = table.shape;
+  const tokens = ids.shape[0];
+  const y = ctx.tensor([tokens, dim]);
+  ctx.run(spec, 'embedding_fwd', [y, table, ids], { tokens, dim, vocab });
+  return y;
+}
+
+function scatterAdd(ctx: Context, dtable: Tensor, dy: Tensor, ids: Uint32Array): void {
+  const { order, uniqueIds, rowStart } = groupIds(ids);
+  const { owner, views } = ctx.fromMany([order, uniqueIds, rowStart]);
+  const [vocab, dim] = dtable.shape;
+  const params = { num_unique: uniqueIds.length, dim, tokens: ids.length, vocab };
+  ctx.run(spec, 'embedding_bwd', [dtable, dy, ...views], params);
+  ctx.free(owner);
+}
