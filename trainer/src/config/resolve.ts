@@ -1,0 +1,115 @@
+/** From layers of plain objects to one checked config. Pure: files are read in load.ts. */
+import { z } from 'zod';
+import { didYouMean } from '../util/did_you_mean.ts';
+import { ConfigError } from '../util/errors.ts';
+import { type Config, configSchema } from './schema.ts';
+
+/** A parsed YAML document or override tree. */
+export type ConfigLayer = { readonly [key: string]: unknown };
+
+const sections = Object.entries(configSchema.shape).flatMap(([name, schema]): [string, z.ZodObject][] => {
+  const inner = schema instanceof z.ZodPrefault ? schema.unwrap() : schema;
+  return inner instanceof z.ZodObject ? [[name, inner]] : [];
+});
+const topKeys = Object.keys(configSchema.shape);
+const dottedKeys = sections.flatMap(([name, section]) => Object.keys(section.shape).map((key) => `${name}.${key}`));
+
+/** Every key a config may hold, dotted: `seed`, `rl.learning_rate`, ... */
+export const CONFIG_KEYS: readonly string[] = [...topKeys.filter((key) => !sections.some(([name]) => name === key)), ...dottedKeys];
+
+function isLayer(value: unknown): value is ConfigLayer {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** `over` wins key by key; sections are merged, values replaced. */
+export function mergeLayers(base: ConfigLayer, over: ConfigLayer): ConfigLayer {
+  const merged: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const before = merged[key];
+    merged[key] = isLayer(before) && isLayer(value) ? mergeLayers(before, value) : value;
+  }
+  return merged;
+}
+
+/** The message for a key that does not exist, with the nearest one that does: by name, else by the last part in another section. */
+export function unknownKeyMessage(key: string, where: string): string {
+  const candidates = key.includes('.') ? CONFIG_KEYS : [...CONFIG_KEYS, ...sections.map(([name]) => name)];
+  const last = key.slice(key.lastIndexOf('.') + 1);
+  const elsewhere = CONFIG_KEYS.filter((known) => known.endsWith(`.${last}`) || known === last);
+  const near = elsewhere.length > 0 ? elsewhere.join(' or ') : didYouMean(key, candidates);
+  return `${where}: unknown key ${key}${near === null ? '; eagrl run --dry-run lists all' : `; did you mean ${near}?`}`;
+}
+
+function dotted(path: readonly PropertyKey[]): string {
+  return path.map(String).join('.');
+}
+
+function describe(issue: z.core.$ZodIssue, layer: ConfigLayer, where: string): string {
+  if (issue.code === 'unrecognized_keys') {
+    return unknownKeyMessage(dotted([...issue.path, issue.keys[0]]), where);
+  }
+  let got: unknown = layer;
+  for (const key of issue.path) got = isLayer(got) ? got[String(key)] : undefined;
+  return `${where}: ${dotted(issue.path)}: ${issue.message}; got ${JSON.stringify(got)}`;
+}
+
+/** What single keys cannot say. */
+function checkTogether(config: Config, where: string): void {
+  const { data, rl, expert, pretrain } = config;
+  if (data.kind === 'tjh' && (data.path === null || data.split === null)) {
+    throw new ConfigError(
+      `${where}: data.kind tjh needs data.path (the .xlsx) and data.split (the ids); pass --data.path FILE --data.split FILE`,
+    );
+  }
+  if (rl.epsilon_high_min > rl.epsilon_high_max) {
+    throw new ConfigError(
+      `${where}: rl.epsilon_high_min ${rl.epsilon_high_min} is above rl.epsilon_high_max ${rl.epsilon_high_max}; swap them`,
+    );
+  }
+  const updates = rl.num_generations * rl.prompts_per_step;
+  if (rl.mini_batches > updates) {
+    throw new ConfigError(`${where}: rl.mini_batches ${rl.mini_batches} exceeds the ${updates} rollouts of a step; lower it`);
+  }
+  if (expert.hidden_size % expert.num_heads !== 0) {
+    throw new ConfigError(`${where}: expert.hidden_size ${expert.hidden_size} is no multiple of expert.num_heads ${expert.num_heads}`);
+  }
+  if (pretrain.hidden_size % pretrain.num_attention_heads !== 0 || pretrain.num_attention_heads % pretrain.num_key_value_heads !== 0) {
+    throw new ConfigError(
+      `${where}: pretrain needs hidden_size a multiple of num_attention_heads, and that a multiple of num_key_value_heads; ` +
+        `got ${pretrain.hidden_size}, ${pretrain.num_attention_heads}, ${pretrain.num_key_value_heads}`,
+    );
+  }
+}
+
+/**
+ * Checks one merged layer and fills in the defaults.
+ * @throws ConfigError naming the first wrong key, what was expected, what was found, and the nearest right key.
+ */
+export function resolveConfig(layer: ConfigLayer, where = 'config'): Config {
+  const result = configSchema.safeParse(layer);
+  if (!result.success) {
+    const issues = result.error.issues;
+    const unknown = issues.find((issue) => issue.code === 'unrecognized_keys');
+    throw new ConfigError(describe(unknown ?? issues[0], layer, where));
+  }
+  checkTogether(result.data, where);
+  return result.data;
+}
+
+/** True when the key holds text, so that `--run_name 12` stays text. */
+export function isTextKey(key: string): boolean {
+  let schema: unknown = configSchema;
+  for (const part of key.split('.')) {
+    if (schema instanceof z.ZodPrefault) schema = schema.unwrap();
+    schema = schema instanceof z.ZodObject ? schema.shape[part] : undefined;
+  }
+  while (schema instanceof z.ZodDefault || schema instanceof z.ZodNullable) schema = schema.unwrap();
+  return schema instanceof z.ZodString;
+}
+
+/** Dotted keys whose values differ between two configs. */
+export function differingKeys(a: Config, b: Config): string[] {
+  const at = (config: Config, key: string): unknown =>
+    key.split('.').reduce<unknown>((value, part) => (isLayer(value) ? value[part] : undefined), config);
+  return CONFIG_KEYS.filter((key) => JSON.stringify(at(a, key)) !== JSON.stringify(at(b, key)));
+}

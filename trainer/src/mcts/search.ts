@@ -1,0 +1,253 @@
+/**
+ * Expert-guided Monte Carlo tree search over (sub-question, answer) nodes, the trees of many patients in lockstep:
+ * each wave of expansions is one batched generation, each selection and each back-up one kernel.
+ *
+ * Paper: EAG-RL, Stage 1. Statistics from the authors' precursor (RAP lineage), see trainer/PAPER.md.
+ * A node's reward: inner = w * P("Yes": is this sub-question useful?) + (1 - w) * P("Yes": is this answer correct?), both read from the
+ * policy's own logits, w = usefulness_weight; terminal = R of the paper with the true label (training patients only).
+ */
+import type { SeqId } from '@eagrl/runtime';
+import type { Policy, SamplingOptions } from '../policy.ts';
+import { parseAnswer, parseSteps } from '../text/answer.ts';
+import { chatFollowUp } from '../text/chat.ts';
+import { CORRECT_QUESTION, probeTokens, usefulProbe } from '../text/probe.ts';
+import { IM_END, TAGS } from '../text/special_tokens.ts';
+import type { Answer } from '../types.ts';
+import { Forest } from './forest.ts';
+
+export interface SearchConfig {
+  readonly num_simulations: number;
+  readonly num_children: number;
+  readonly max_depth: number;
+  readonly exploration: number;
+  readonly max_step_tokens: number;
+  readonly usefulness_weight: number;
+}
+
+/** Reward parts of one terminal node. */
+export interface TerminalScore {
+  readonly total: number;
+  readonly classification: number;
+  readonly attention: number;
+}
+
+export interface SearchCase {
+  readonly id: string;
+  readonly prompt: Uint32Array;
+  /** First of the case's random streams; a case uses at most `num_simulations * max_depth * num_children` of them. */
+  readonly stream: number;
+}
+
+export interface SearchNode {
+  readonly parent: number;
+  readonly depth: number;
+  readonly tokens: Uint32Array;
+  readonly text: string;
+  readonly terminal: boolean;
+  /** Probes of an inner node; null at the root and at terminal nodes. */
+  readonly usefulness: number | null;
+  readonly selfScore: number | null;
+  readonly reward: number;
+  readonly answer: Answer | null;
+  readonly score: TerminalScore | null;
+  visits: number;
+  maxValue: number;
+}
+
+export interface SearchTree {
+  readonly id: string;
+  /** Node 0 is the root: the bare prompt. */
+  readonly nodes: SearchNode[];
+}
+
+interface Live {
+  readonly tree: SearchTree;
+  readonly seqs: SeqId[];
+  stream: number;
+}
+
+/** Scores finished paths of several cases at once: `items[i].case` indexes the cases given to `search`. */
+export type ScoreTerminals = (items: readonly { readonly case: number; readonly answer: Answer }[]) => Promise<TerminalScore[]>;
+
+/** Runs `num_simulations` rollouts on each case's tree and returns the trees with their final statistics. */
+export async function search(
+  policy: Policy,
+  cases: readonly SearchCase[],
+  config: SearchConfig,
+  sampling: SamplingOptions,
+  seed: number,
+  scoreTerminals: ScoreTerminals,
+): Promise<SearchTree[]> {
+  const { engine } = policy;
+  const maxNodes = 1 + config.num_simulations * config.max_depth * config.num_children;
+  const forest = new Forest(policy.backend, cases.length, maxNodes, config.max_depth);
+  const roots = engine.open(cases.map((c) => c.prompt));
+  const live: Live[] = cases.map((c, i) => ({
+    tree: { id: c.id, nodes: [rootNode()] },
+    seqs: [roots[i]],
+    stream: c.stream,
+  }));
+  try {
+    for (let s = 0; s < config.num_simulations; s++) {
+      const paths = await forest.select(
+        cases.map(() => true),
+        config.exploration,
+      );
+      let frontier = cases.map((_, t) => t).filter((t) => !leafOf(live[t], paths[t]).terminal);
+      while (frontier.length > 0) {
+        await expand(
+          policy,
+          frontier.map((t) => ({ case: t, live: live[t], leaf: paths[t][paths[t].length - 1] })),
+          forest,
+          config,
+          sampling,
+          seed,
+          scoreTerminals,
+        );
+        for (const t of frontier) paths[t].push(bestChild(live[t].tree, paths[t][paths[t].length - 1]));
+        frontier = frontier.filter((t) => !leafOf(live[t], paths[t]).terminal);
+      }
+      await forest.backup(paths);
+    }
+    live.forEach(({ tree }, t) => {
+      tree.nodes.forEach((node, n) => {
+        node.visits = forest.visits(t, n);
+        node.maxValue = forest.maxValue(t, n);
+      });
+    });
+    return live.map((l) => l.tree);
+  } finally {
+    for (const l of live) for (const seq of l.seqs) engine.release(seq);
+    forest.free();
+  }
+}
+
+const rootNode = (): SearchNode => ({
+  parent: -1,
+  depth: 0,
+  tokens: new Uint32Array(0),
+  text: '',
+  terminal: false,
+  usefulness: null,
+  selfScore: null,
+  reward: 0,
+  answer: null,
+  score: null,
+  visits: 0,
+  maxValue: 0,
+});
+
+const leafOf = (live: Live, path: readonly number[]): SearchNode => live.tree.nodes[path[path.length - 1]];
+
+/** The child of `parent` with the largest reward; the first among equals. Children of a fresh leaf are the last nodes added. */
+function bestChild(tree: SearchTree, parent: number): number {
+  let best = -1;
+  tree.nodes.forEach((node, n) => {
+    if (node.parent === parent && (best < 0 || node.reward > tree.nodes[best].reward)) best = n;
+  });
+  return best;
+}
+
+interface Expansion {
+  readonly case: number;
+  readonly live: Live;
+  readonly leaf: number;
+}
+
+/** Adds `num_children` children to each leaf: the policy writes them, the probe and the reward judge them. */
+async function expand(
+  policy: Policy,
+  expansions: readonly Expansion[],
+  forest: Forest,
+  config: SearchConfig,
+  sampling: SamplingOptions,
+  seed: number,
+  scoreTerminals: ScoreTerminals,
+): Promise<void> {
+  const { engine, tokenizer } = policy;
+  const endAnswer = tokenizer.idOf(TAGS.answer[1]);
+  const stopTokens = [endAnswer, tokenizer.idOf(TAGS.finalAnswer[1]), tokenizer.idOf(IM_END)];
+
+  const slots = expansions.flatMap((e) => {
+    const depth = e.live.tree.nodes[e.leaf].depth + 1;
+    // A path that has used up its depth is made to conclude.
+    const opening = `${depth > 1 ? '\n' : ''}${TAGS.finalSubquestion[0]}`;
+    const forced = depth >= config.max_depth ? tokenizer.encode(opening) : new Uint32Array(0);
+    return Array.from({ length: config.num_children }, () => ({
+      expansion: e,
+      depth,
+      forced,
+      seq: engine.fork(e.live.seqs[e.leaf]),
+      stream: e.live.stream++,
+    }));
+  });
+  engine.append(slots.filter((s) => s.forced.length > 0).map(({ seq, forced }) => ({ seq, tokens: forced })));
+  const completions = await engine.sample(
+    slots.map(({ seq, stream }) => ({ seq, stream, seed, maxTokens: config.max_step_tokens, stopTokens })),
+    sampling,
+  );
+
+  const drafts = slots.map((slot, i) => {
+    const tokens = Uint32Array.from([...slot.forced, ...completions[i].tokens]);
+    const text = tokenizer.decode(tokens);
+    // Anything but one whole step ends the path: it is final, or it is broken and scores as unparsable.
+    const steps = tokens[tokens.length - 1] === endAnswer ? parseSteps(text) : [];
+    const step = steps.length === 1 ? steps[0] : null;
+    return { ...slot, tokens, text, step, answer: step ? null : parseAnswer(text) };
+  });
+
+  const terminals = drafts.filter((d) => !d.step);
+  const scores = await scoreTerminals(terminals.map((d) => ({ case: d.expansion.case, answer: d.answer as Answer })));
+  const scoreOf = new Map(terminals.map((d, i) => [d, scores[i]]));
+  const inner = drafts.filter((d) => d.step);
+  const useful = await probe(
+    policy,
+    inner.map((d) => ({ seq: d.expansion.live.seqs[d.expansion.leaf], text: (d.depth > 1 ? '\n' : '') + usefulProbe(d.step!.question) })),
+  );
+  const correct = await probe(
+    policy,
+    inner.map((d) => ({ seq: d.seq, text: chatFollowUp(CORRECT_QUESTION) })),
+  );
+  const probesOf = new Map(inner.map((d, i) => [d, { usefulness: useful[i], selfScore: correct[i] }]));
+
+  for (const e of expansions) {
+    const own = drafts.filter((d) => d.expansion === e);
+    const nodes = own.map((d): SearchNode => {
+      const score = scoreOf.get(d) ?? null;
+      const probes = probesOf.get(d);
+      const w = config.usefulness_weight;
+      return {
+        parent: e.leaf,
+        depth: d.depth,
+        tokens: d.tokens,
+        text: d.text,
+        terminal: !d.step,
+        usefulness: probes?.usefulness ?? null,
+        selfScore: probes?.selfScore ?? null,
+        reward: probes ? w * probes.usefulness + (1 - w) * probes.selfScore : score!.total,
+        answer: d.answer,
+        score,
+        visits: 0,
+        maxValue: 0,
+      };
+    });
+    forest.addChildren(
+      e.case,
+      e.leaf,
+      nodes.map((n) => ({ prior: n.reward, reward: n.reward, terminal: n.terminal })),
+    );
+    e.live.tree.nodes.push(...nodes);
+    e.live.seqs.push(...own.map((d) => d.seq));
+  }
+}
+
+/** P("Yes") against "No" after each sequence is continued by its text; the sequences themselves stay as they are. */
+async function probe({ engine, tokenizer }: Policy, items: readonly { readonly seq: SeqId; readonly text: string }[]): Promise<number[]> {
+  if (items.length === 0) return [];
+  const { yes, no } = probeTokens(tokenizer);
+  const forks = items.map(({ seq }) => engine.fork(seq));
+  engine.append(forks.map((seq, i) => ({ seq, tokens: tokenizer.encode(items[i].text) })));
+  const rows = await engine.probabilities(forks, [yes, no]);
+  for (const seq of forks) engine.release(seq);
+  return rows.map(([y, n]) => y / (y + n));
+}

@@ -1,0 +1,75 @@
+/** A language model with its words: the transformer, its generation engine and its tokenizer, on one device. */
+import type { Backend, Context, Engine, SeqId, Transformer } from '@eagrl/runtime';
+import { chatPrompt } from './text/chat.ts';
+import type { Tokenizer } from './text/tokenizer.ts';
+
+export interface Policy {
+  readonly backend: Backend;
+  readonly ctx: Context;
+  readonly model: Transformer;
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+}
+
+export interface SamplingOptions {
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+}
+
+/** One sampled continuation. */
+export interface Rollout {
+  /** Token ids after the prompt, the stop token included when one was met. */
+  readonly tokens: Uint32Array;
+  /** Log-prob of each token under the processed distribution it was drawn from. */
+  readonly logprobs: Float32Array;
+  /** Entropy in nats of the policy at each token. */
+  readonly entropies: Float32Array;
+  readonly text: string;
+  /** False when the token limit cut it short. */
+  readonly stopped: boolean;
+}
+
+/** Token ids of a task's prompt in its chat frame: what generation starts from. */
+export const promptTokens = ({ tokenizer }: Pick<Policy, 'tokenizer'>, prompt: string): Uint32Array => tokenizer.encode(chatPrompt(prompt));
+
+/**
+ * `numGenerations` completions for each prompt, all in lockstep, the prompt's KV cache shared by its completions.
+ * The random stream of completion g of prompt i is `streams[i] + g`: any rollout can be replayed alone.
+ */
+export async function generate(
+  { engine, tokenizer }: Policy,
+  prompts: readonly Uint32Array[],
+  options: SamplingOptions & {
+    readonly numGenerations: number;
+    readonly maxTokens: number;
+    readonly stopTokens: readonly number[];
+    readonly seed: number;
+    readonly streams: readonly number[];
+  },
+): Promise<Rollout[][]> {
+  const { numGenerations, maxTokens, stopTokens, seed, streams } = options;
+  const roots = engine.open(prompts);
+  const seqs: SeqId[] = [];
+  for (const root of roots) for (let g = 0; g < numGenerations; g++) seqs.push(g + 1 < numGenerations ? engine.fork(root) : root);
+  const completions = await engine.sample(
+    seqs.map((seq, i) => ({
+      seq,
+      maxTokens,
+      stopTokens,
+      seed,
+      stream: streams[Math.floor(i / numGenerations)] + (i % numGenerations),
+    })),
+    options,
+  );
+  for (const seq of seqs) engine.release(seq);
+  return prompts.map((_, i) =>
+    completions.slice(i * numGenerations, (i + 1) * numGenerations).map((c) => ({
+      tokens: c.tokens,
+      logprobs: c.logprobs,
+      entropies: c.entropies,
+      text: tokenizer.decode(c.tokens),
+      stopped: c.finished === 'stop',
+    })),
+  );
+}

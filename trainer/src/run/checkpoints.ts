@@ -1,0 +1,99 @@
+/**
+ * Checkpoints of a run folder (Node edge): checkpoints/<phase>/checkpoint-<step>/, a plain Hugging Face folder plus what training needs
+ * to go on: optimizer.safetensors (f32 weights and moments), trainer_state.json, scheduler.json, rng_state.json.
+ * A new checkpoint is written whole before an older one goes.
+ */
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import {
+  type AdamW,
+  loadOptimizer,
+  loadParams,
+  type SafetensorsFile,
+  type StoredTensor,
+  saveOptimizer,
+  saveParams,
+  writeSafetensors,
+} from '@eagrl/runtime';
+import type { Policy } from '../policy.ts';
+import type { CheckpointStore, LoopState } from '../stages/train_loop.ts';
+import { writeDirectoryAtomic } from '../util/atomic.ts';
+import { ConfigError } from '../util/errors.ts';
+import { type ModelFolder, readSafetensors, writeModelFolder } from './model_folder.ts';
+import { checkCheckpointConfig, type RunFolder, readJson } from './run_folder.ts';
+
+const WEIGHTS = 'param.';
+
+interface TrainerState extends LoopState {
+  readonly phase: string;
+  readonly config_hash: string;
+}
+
+export class FolderCheckpoints implements CheckpointStore {
+  readonly #run: RunFolder;
+  readonly #source: Pick<ModelFolder, 'config' | 'tokenizerJson'>;
+
+  /** `source`: config and tokenizer that go into every checkpoint. */
+  constructor(run: RunFolder, source: Pick<ModelFolder, 'config' | 'tokenizerJson'>) {
+    this.#run = run;
+    this.#source = source;
+  }
+
+  /** Newest whole checkpoint of a phase: its folder and state. */
+  newest(phase: string): { path: string; state: TrainerState } | null {
+    const folder = this.#run.file('checkpoints', phase);
+    if (!existsSync(folder)) return null;
+    const steps = readdirSync(folder).flatMap((name) => /^checkpoint-(\d+)$/.exec(name)?.[1] ?? []);
+    if (steps.length === 0) return null;
+    const step = Math.max(...steps.map(Number));
+    const path = join(folder, `checkpoint-${step}`);
+    const state = readJson<TrainerState>(join(path, 'trainer_state.json'));
+    checkCheckpointConfig(this.#run, `${phase}/checkpoint-${step}`, state.config_hash);
+    return { path, state };
+  }
+
+  /** Exact f32 weights of a phase's newest checkpoint. @throws ConfigError when the phase has none. */
+  loadWeights(phase: string, policy: Policy): LoopState {
+    const found = this.newest(phase);
+    if (!found) throw new ConfigError(`${this.#run.path} has no checkpoint of ${phase}; run that phase first: eagrl ${phase} --resume`);
+    setWeights(policy, readTrainingState(found.path));
+    return found.state;
+  }
+
+  async restore(phase: string, policy: Policy, optimizer: AdamW): Promise<LoopState | null> {
+    const found = this.newest(phase);
+    if (!found) return null;
+    const file = readTrainingState(found.path);
+    setWeights(policy, file);
+    loadOptimizer(optimizer, file.tensors, file.metadata);
+    return { step: found.state.step, numTokens: found.state.numTokens };
+  }
+
+  async save(phase: string, policy: Policy, optimizer: AdamW, state: LoopState): Promise<void> {
+    const folder = this.#run.file('checkpoints', phase);
+    const name = `checkpoint-${state.step}`;
+    const older = existsSync(folder) ? readdirSync(folder).filter((n) => n !== name) : [];
+    await writeDirectoryAtomic(join(folder, name), async (path) => {
+      await writeModelFolder(path, policy, this.#source);
+      const { tensors, metadata } = await saveOptimizer(optimizer);
+      const weights = (await saveParams(policy.model.params)).map((t) => ({ ...t, name: WEIGHTS + t.name }));
+      writeFileSync(join(path, 'optimizer.safetensors'), writeSafetensors([...weights, ...tensors], metadata));
+      const json = (file: string, value: unknown) => writeFileSync(join(path, file), `${JSON.stringify(value, null, 2)}\n`);
+      json('trainer_state.json', { phase, ...state, config_hash: this.#run.configHash } satisfies TrainerState);
+      // Both are functions of the step: nothing else needs to be kept, and these say so.
+      json('scheduler.json', { last_step: state.step });
+      json('rng_state.json', { kind: 'counter-based', seed: this.#run.config.seed, step: state.step });
+    });
+    for (const n of older) rmSync(join(folder, n), { recursive: true, force: true });
+  }
+}
+
+function readTrainingState(path: string): SafetensorsFile {
+  return readSafetensors(join(path, 'optimizer.safetensors'), `checkpoint ${basename(path)}, optimizer.safetensors`);
+}
+
+function setWeights(policy: Policy, file: SafetensorsFile): void {
+  const weights = new Map<string, StoredTensor>();
+  for (const [name, tensor] of file.tensors) if (name.startsWith(WEIGHTS)) weights.set(name.slice(WEIGHTS.length), tensor);
+  loadParams(policy.model.params, weights);
+}

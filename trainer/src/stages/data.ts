@@ -1,0 +1,85 @@
+/** eagrl data prepare | validate | inspect: the cohort and the prompts, before any model is touched. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '../config/schema.ts';
+import { LABS } from '../data/lab_dictionary.ts';
+import { SPLIT_NAMES } from '../data/splits.ts';
+import { BASE_POLICY, readModelFolder } from '../run/model_folder.ts';
+import { chatPrompt } from '../text/chat.ts';
+import { generateDocument } from '../text/corpus.ts';
+import { Tokenizer } from '../text/tokenizer.ts';
+import type { Cohort, SplitName } from '../types.ts';
+import { writeFileAtomic } from '../util/atomic.ts';
+import { ConfigError } from '../util/errors.ts';
+import { type LoadedCohort, loadCohort, taskOf } from './cohort.ts';
+
+/** Longest prompt plus completion against the model's context. @throws ConfigError when one does not fit, before any work. */
+export function checkLengths(cohort: Cohort, config: Config, tokenizer: Tokenizer, context: number): { longest: number; median: number } {
+  const task = taskOf(cohort, config);
+  const lengths = SPLIT_NAMES.flatMap((split) =>
+    Array.from({ length: task.numExamples(split) }, (_, i) => tokenizer.encode(chatPrompt(task.getExample(split, i).prompt)).length),
+  ).sort((a, b) => a - b);
+  const longest = lengths[lengths.length - 1];
+  // Search probes come on top of the steps; each costs at most a step and a short question.
+  const room = Math.max(
+    config.rl.max_completion_length,
+    config.eval.max_completion_length,
+    config.mcts.max_depth * config.mcts.max_step_tokens + 64,
+  );
+  if (longest + room > context) {
+    throw new ConfigError(
+      `prompt of ${longest} tokens and up to ${room} completion tokens exceed the model's context of ${context}; ` +
+        'lower prompt.last_visits, use prompt.form compact, or lower the completion lengths',
+    );
+  }
+  return { longest, median: lengths[lengths.length >> 1] };
+}
+
+function describeSplit({ splits, patients }: Cohort, split: SplitName): string {
+  const labels = new Map(patients.map((p) => [p.id, p.label]));
+  const positives = splits[split].filter((id) => labels.get(id) === 1).length;
+  return `${split}: ${splits[split].length} patients, ${positives} positive`;
+}
+
+function describe({ cohort, flow }: LoadedCohort): string[] {
+  return [
+    `cohort ${cohort.name}, task ${cohort.task}: ${cohort.patients.length} patients, ${cohort.features.length} features`,
+    ...(flow ?? []).map((f) => `  ${f.rule}: ${f.rows} rows, ${f.patients} patients`),
+    ...SPLIT_NAMES.map((s) => describeSplit(cohort, s)),
+  ];
+}
+
+export async function prepareData(config: Config): Promise<string[]> {
+  const loaded = await loadCohort(config);
+  const folder = join(config.output_dir, config.run_name, 'data');
+  mkdirSync(folder, { recursive: true });
+  const write = (name: string, value: unknown) => writeFileAtomic(join(folder, name), `${JSON.stringify(value, null, 2)}\n`);
+  write('splits.json', loaded.cohort.splits);
+  write('flow.json', loaded.flow ?? []);
+  return [...describe(loaded), `wrote ${join(folder, 'splits.json')} and flow.json`];
+}
+
+export async function validateData(config: Config): Promise<string[]> {
+  const loaded = await loadCohort(config);
+  const model = readModelFolder(config.model.model_name_or_path ?? BASE_POLICY);
+  const tokenizer = Tokenizer.fromJson(model.tokenizerJson);
+  const { longest, median } = checkLengths(loaded.cohort, config, tokenizer, Number(model.config.max_position_embeddings));
+  return [...describe(loaded), `prompts: ${median} tokens in the middle, ${longest} at most`, 'valid'];
+}
+
+/** The prompt of train example `index`, and a pretraining document with its trained part marked by >>> <<<. */
+export async function inspectData(config: Config, index: number): Promise<string> {
+  const { cohort } = await loadCohort(config);
+  const task = taskOf(cohort, config);
+  const n = task.numExamples('train');
+  if (index >= n) throw new ConfigError(`--index: the train split has ${n} examples, got ${index}`);
+  const { prompt } = task.getExample('train', index);
+  const document = generateDocument(config.seed, index, LABS);
+  return [
+    `train example ${index}, as the policy reads it:`,
+    chatPrompt(prompt),
+    '',
+    `pretraining document ${index}, trained part between >>> and <<<:`,
+    `${document.prompt}>>>${document.completion}<<<`,
+  ].join('\n');
+}

@@ -1,0 +1,106 @@
+/**
+ * Evaluation: every patient of a split is asked once (or `num_samples` times), the verbalised number is the score.
+ * An unparsable answer scores 0.5, counts in parse_failure_rate and is never dropped. Labels are read only after all answers are written.
+ */
+import type { Config } from '../config/schema.ts';
+import { bootstrapMetrics, type Interval } from '../metrics/bootstrap.ts';
+import type { MetricName } from '../metrics/classification.ts';
+import { generate, type Policy, promptTokens } from '../policy.ts';
+import { attentionReward } from '../rewards/rewards.ts';
+import type { Task } from '../tasks/task.ts';
+import { matchFeatures, parseAnswer } from '../text/answer.ts';
+import { IM_END, TAGS } from '../text/special_tokens.ts';
+import type { SplitName } from '../types.ts';
+import { yieldToEvents } from '../util/event_loop.ts';
+
+/** One column per patient of the split, in its order. */
+export interface Predictions {
+  readonly ids: readonly string[];
+  readonly labels: readonly (0 | 1)[];
+  /** In [0, 1]; 0.5 where nothing could be read. */
+  readonly probabilities: readonly number[];
+  /** Indices of the named features (of the first sample), and how many names were no feature. */
+  readonly features: readonly (readonly number[])[];
+  /** Against the expert's features; null where no feature list was asked for. */
+  readonly jaccard: number | null;
+  readonly parseFailureRate: number;
+  readonly meanTokens: number;
+}
+
+/** Feature indices the expert attends to, by patient id. */
+export type ExpertFeatures = Readonly<Record<string, readonly number[]>>;
+
+export async function predict(
+  policy: Policy,
+  task: Task,
+  split: SplitName,
+  expertFeatures: ExpertFeatures,
+  config: Config['eval'],
+  seed: number,
+  onProgress: (done: number, total: number) => void = () => {},
+): Promise<Predictions> {
+  const { tokenizer } = policy;
+  const stopTokens = [tokenizer.idOf(TAGS.finalAnswer[1]), tokenizer.idOf(IM_END)];
+  const n = task.numExamples(split);
+  const ids: string[] = [];
+  const probabilities: number[] = [];
+  const features: number[][] = [];
+  const jaccards: number[] = [];
+  let failures = 0;
+  let tokens = 0;
+  const perBatch = Math.max(1, Math.floor(config.batch_size / config.num_samples));
+  for (let at = 0; at < n; at += perBatch) {
+    await yieldToEvents();
+    const examples = Array.from({ length: Math.min(perBatch, n - at) }, (_, i) => task.getExample(split, at + i));
+    const rollouts = await generate(
+      policy,
+      examples.map((e) => promptTokens(policy, e.prompt)),
+      {
+        numGenerations: config.num_samples,
+        maxTokens: config.max_completion_length,
+        stopTokens,
+        temperature: config.temperature,
+        topK: 0,
+        topP: config.top_p,
+        seed,
+        streams: examples.map((_, i) => (at + i) * config.num_samples),
+      },
+    );
+    examples.forEach(({ id }, i) => {
+      const answers = rollouts[i].map((r) => parseAnswer(r.text));
+      const read = answers.map((a) => a.probability).filter((p) => p !== null);
+      failures += (answers.length - read.length) / answers.length;
+      tokens += rollouts[i].reduce((sum, r) => sum + r.tokens.length, 0) / answers.length;
+      const named = matchFeatures(answers[0].features, task.cohort.features);
+      ids.push(id);
+      probabilities.push(read.length > 0 ? read.reduce((a, b) => a + b, 0) / read.length : 0.5);
+      features.push(named.indices);
+      jaccards.push(jaccardOf(named, expertFeatures[id]));
+    });
+    onProgress(Math.min(n, at + perBatch), n);
+  }
+  return {
+    ids,
+    labels: ids.map((_, i) => task.getExample(split, i).label),
+    probabilities,
+    features,
+    jaccard: jaccards.reduce((a, b) => a + b, 0) / n,
+    parseFailureRate: failures / n,
+    meanTokens: tokens / n,
+  };
+}
+
+/** Jaccard of named features with the expert's; a name that is no feature stays in the union. */
+export function jaccardOf(named: { readonly indices: readonly number[]; readonly unknown: number }, expert: readonly number[]): number {
+  // Unknown names as negative numbers: members of the union that no expert index equals.
+  return attentionReward([...named.indices, ...Array.from({ length: named.unknown }, (_, i) => -1 - i)], expert);
+}
+
+/** Every metric with its bootstrap interval. */
+export function score(
+  predictions: Pick<Predictions, 'labels' | 'probabilities'>,
+  config: Config['eval'],
+  seed: number,
+): Record<MetricName, Interval> {
+  return bootstrapMetrics(predictions.labels, predictions.probabilities, { numBootstrap: config.num_bootstrap, seed });
+}

@@ -1,0 +1,153 @@
+/**
+ * The expert: an ensemble of ConCare models trained on the train split, stopped early on the validation split. Its final attention,
+ * averaged over the ensemble, says which features matter for each patient; the top K of them are C_exp. Used only while training the
+ * policy, and to measure agreement.
+ *
+ * Paper: EAG-RL, "expert attention". Recipe: eag-rl.md section 2 [a]; ensemble and K are ours [d] (trainer/PAPER.md).
+ * Command: eagrl expert --config configs/demo.yaml
+ */
+import { AdamW, attentionImportance, CONCARE_DEFAULTS, ConCare, type ConCareLoss, type ConCarePatient, type Context } from '@eagrl/runtime';
+import type { Config } from '../config/schema.ts';
+import { expertInput, featureStatistics } from '../expert/inputs.ts';
+import { auroc } from '../metrics/classification.ts';
+import { epochBatch, stepsPerEpoch } from '../train/batches.ts';
+import type { Cohort, SplitName } from '../types.ts';
+import { yieldToEvents } from '../util/event_loop.ts';
+import type { ExpertFeatures } from './evaluate.ts';
+import type { Journal } from './journal.ts';
+import type { TrainingRun } from './train_loop.ts';
+
+/** Columns over all patients of the cohort, by id. */
+export interface ExpertResult {
+  readonly probabilities: Readonly<Record<string, number>>;
+  /** C_exp: indices of the K features with the largest importance, largest first. */
+  readonly features: ExpertFeatures;
+  readonly valAuroc: readonly number[];
+}
+
+/** One trained member: what it says of every patient, in the cohort's order. */
+interface Member {
+  readonly valAuroc: number;
+  readonly epochs: number;
+  readonly probabilities: readonly number[];
+  /** (patients, F + 1) final attention. */
+  readonly attention: readonly number[];
+}
+
+/** Visits the expert reads: TJH has at most 13; longer records keep their last ones. */
+const MAX_VISITS = 16;
+
+export async function trainExperts(
+  ctx: Context,
+  cohort: Cohort,
+  config: Config,
+  journal: Journal,
+  run: TrainingRun,
+): Promise<ExpertResult> {
+  const { ensemble, attention_top_k: topK } = config.expert;
+  const data = expertData(cohort);
+  const members: Member[] = [];
+  for (let m = 0; m < ensemble; m++) {
+    run.signal?.throwIfAborted();
+    members.push(await journal.once(`expert-${m + 1}`, () => trainMember(ctx, data, config, m, run)));
+    run.progress(m + 1, ensemble, `validation AUROC ${members[m].valAuroc.toFixed(3)}`);
+  }
+  const F = cohort.features.length;
+  const importance = attentionImportance(
+    members.map((m) => Float32Array.from(m.attention)),
+    cohort.features.map((_, f) => f),
+    F,
+  );
+  const probabilities: Record<string, number> = {};
+  const features: Record<string, number[]> = {};
+  cohort.patients.forEach(({ id }, p) => {
+    probabilities[id] = members.reduce((sum, m) => sum + m.probabilities[p], 0) / members.length;
+    features[id] = topIndices(importance.subarray(p * F, (p + 1) * F), topK);
+  });
+  return { probabilities, features, valAuroc: members.map((m) => m.valAuroc) };
+}
+
+/** Indices of the k largest values, largest first; the lower index among equals. */
+export function topIndices(values: ArrayLike<number>, k: number): number[] {
+  return Array.from(values, (_, i) => i)
+    .sort((a, b) => values[b] - values[a] || a - b)
+    .slice(0, k);
+}
+
+interface ExpertData {
+  readonly numFeatures: number;
+  readonly patients: readonly ConCarePatient[];
+  readonly labels: readonly (0 | 1)[];
+  /** Positions in `patients`. */
+  readonly split: Readonly<Record<SplitName, readonly number[]>>;
+}
+
+function expertData(cohort: Cohort): ExpertData {
+  const at = new Map(cohort.patients.map((p, i) => [p.id, i]));
+  const positions = (name: SplitName) => cohort.splits[name].map((id) => at.get(id) as number);
+  const split = { train: positions('train'), val: positions('val'), test: positions('test') };
+  const F = cohort.features.length;
+  const stats = featureStatistics(
+    split.train.map((i) => cohort.patients[i]),
+    F,
+  );
+  const patients = cohort.patients.map((patient): ConCarePatient => {
+    const { numVisits, series, demographics } = expertInput(patient, cohort, stats, MAX_VISITS);
+    return { visits: Array.from({ length: numVisits }, (_, t) => series.subarray(t * F, (t + 1) * F)), statics: demographics };
+  });
+  return { numFeatures: F, patients, labels: cohort.patients.map((p) => p.label), split };
+}
+
+/** Trains one member and lets it speak about every patient with the weights of its best epoch. */
+async function trainMember(ctx: Context, data: ExpertData, config: Config, member: number, run: TrainingRun): Promise<Member> {
+  const c = config.expert;
+  const seed = config.seed + member;
+  const model = new ConCare(
+    ctx,
+    {
+      ...CONCARE_DEFAULTS,
+      num_features: data.numFeatures,
+      num_statics: 2,
+      hidden_size: c.hidden_size,
+      num_heads: c.num_heads,
+      ffn_size: c.ffn_size,
+      dropout: c.dropout,
+      decov_weight: c.decov,
+    },
+    seed,
+  );
+  const optimizer = new AdamW(model.params, { weightDecay: c.weight_decay, maxGradNorm: c.max_grad_norm });
+  const { train, val } = data.split;
+  const select = (places: readonly number[]) => places.map((i) => data.patients[i]);
+  const labelsOf = (places: readonly number[]) => places.map((i) => data.labels[i]);
+  const perEpoch = stepsPerEpoch(train.length, c.batch_size);
+  let best = { auroc: -1, epoch: -1, weights: new Map<string, Float32Array>() };
+  let epoch = 0;
+  for (; epoch < c.num_epochs && epoch - best.epoch <= c.patience; epoch++) {
+    await yieldToEvents();
+    run.signal?.throwIfAborted();
+    const losses: (ConCareLoss & { readonly gradNorm: number })[] = [];
+    for (let s = 0; s < perEpoch; s++) {
+      const places = epochBatch(seed, 'expert', train.length, c.batch_size, epoch * perEpoch + s).map((i) => train[i]);
+      losses.push(await model.trainStep(select(places), labelsOf(places), optimizer, c.learning_rate));
+    }
+    const { probabilities } = await model.predict(select(val));
+    const score = auroc(labelsOf(val), probabilities);
+    const mean = (key: 'loss' | 'bce' | 'decov' | 'gradNorm') => losses.reduce((sum, l) => sum + l[key], 0) / losses.length;
+    if (member === 0) {
+      run.log(epoch + 1, {
+        loss: mean('loss'),
+        bce_loss: mean('bce'),
+        decov_loss: mean('decov'),
+        grad_norm: mean('gradNorm'),
+        val_auroc: score,
+      });
+    }
+    if (score > best.auroc) best = { auroc: score, epoch, weights: await model.params.read() };
+  }
+  for (const [name, values] of best.weights) model.params.write(name, values);
+  const { probabilities, attention } = await model.predict(data.patients);
+  optimizer.destroy();
+  model.destroy();
+  return { valAuroc: best.auroc, epochs: epoch, probabilities: Array.from(probabilities), attention: Array.from(attention) };
+}

@@ -1,0 +1,288 @@
+/**
+ * One run, phase by phase: expert -> search and distillation (Stage 1) -> policy optimisation (Stage 2) -> evaluation and report.
+ * Every phase starts from files of the run folder and leaves its result there, so any of them can be run alone, killed and resumed.
+ * (Node edge.)
+ */
+import { Context, openDevice } from '@eagrl/runtime';
+import type { Phase, RunOptions } from '../commands/stages.ts';
+import type { Config } from '../config/schema.ts';
+import type { SearchTree } from '../mcts/search.ts';
+import type { Policy } from '../policy.ts';
+import type { Summary } from '../report/summary.ts';
+import { FolderCheckpoints } from '../run/checkpoints.ts';
+import { MetricsLogger, type MetricsLoggerOptions } from '../run/metrics_logger.ts';
+import {
+  BASE_POLICY,
+  checkModelFolder,
+  destroyPolicy,
+  emptyPolicy,
+  loadPolicy,
+  type ModelFolder,
+  readModelFolder,
+  writeModelFolder,
+} from '../run/model_folder.ts';
+import { openRunFolder, type RunFolder } from '../run/run_folder.ts';
+import { Tokenizer } from '../text/tokenizer.ts';
+import { createProgress, type Progress } from '../util/progress.ts';
+import { bareAnswerExamples } from './baseline.ts';
+import { type LoadedCohort, loadCohort, taskOf } from './cohort.ts';
+import { checkLengths } from './data.ts';
+import { collectTrees, distill, selectTrajectories } from './distill.ts';
+import { type ExpertResult, trainExperts } from './expert.ts';
+import { Journal } from './journal.ts';
+import { baseModelConfig, corpusTokenizer, pretrain } from './pretrain.ts';
+import { writeResults } from './results.ts';
+import { trainRl } from './rl.ts';
+import { trainSft } from './sft.ts';
+import type { TrainingRun } from './train_loop.ts';
+
+/** Names in metrics.jsonl and checkpoints/, in the order in which a run passes through them. */
+const TRACKS = ['pretrain', 'expert', 'mcts', 'sft', 'sft_answer', 'rl', 'eval'] as const;
+type Track = (typeof TRACKS)[number];
+
+/** Activation memory of the shipped policy stays near 1 GB at this many tokens per pass. */
+const MAX_TOKENS = 4096;
+
+/** What the phases of one run share. */
+export interface RunState {
+  readonly config: Config;
+  readonly run: RunFolder;
+  readonly ctx: Context;
+  readonly source: ModelFolder;
+  readonly checkpoints: FolderCheckpoints;
+  readonly journal: Journal;
+  readonly data: LoadedCohort;
+  /** Wall seconds of each phase, over all sittings; `started`: when the phase at work began. */
+  readonly seconds: Record<string, number>;
+  started: number;
+  /** Results of earlier phases, once asked for. */
+  expert?: ExpertResult;
+  trees?: SearchTree[];
+  /** What a phase of training needs from its surroundings. */
+  training(track: Track): TrainingRun;
+}
+
+/** Runs the given phases (null: all but pretrain). Returns the summary when the last of them was the evaluation. */
+export async function runPipeline(config: Config, options: RunOptions): Promise<Summary | null> {
+  const phases: readonly Phase[] = options.phases ?? ['expert', 'mcts', 'sft', 'rl', 'eval'];
+  // Everything that can be refused is refused here: model, data and lengths first, then the device, and a run folder only after them.
+  const onlyPretrain = phases.every((p) => p === 'pretrain');
+  const source = onlyPretrain ? freshModelFolder(config) : readModelFolder(config.model.model_name_or_path ?? BASE_POLICY);
+  if (!onlyPretrain) checkModelFolder(source);
+  const data = await loadCohort(config);
+  if (!onlyPretrain) {
+    checkLengths(data.cohort, config, Tokenizer.fromJson(source.tokenizerJson), Number(source.config.max_position_embeddings));
+  }
+  const bars = new Map<string, Progress>();
+  const backend = await openDevice({ device: config.device });
+  try {
+    const run = openRunFolder(config, options);
+    try {
+      const { info } = backend;
+      process.stderr.write(`${config.run_name}: ${info.adapter} (${info.backend}, ${info.threads} threads), run folder ${run.path}\n`);
+      const checkpoints = new FolderCheckpoints(run, source);
+      const journal = new Journal(run);
+      const logger = new MetricsLogger({
+        folder: run.path,
+        phases: TRACKS,
+        resumeAt: resumePoint(checkpoints, journal),
+        onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+      });
+      const state: RunState = {
+        config,
+        run,
+        ctx: new Context(backend),
+        source,
+        checkpoints,
+        journal,
+        data,
+        seconds: journal.peek<Record<string, number>>('seconds') ?? {},
+        started: performance.now(),
+        training: (track) => trainingRun(track, config, checkpoints, logger, options.signal, bars),
+      };
+      let summary: Summary | null = null;
+      for (const phase of phases) summary = await timed(state, phase, () => PHASE[phase](state));
+      return summary;
+    } finally {
+      for (const bar of bars.values()) bar.stop();
+      run.close();
+    }
+  } finally {
+    await backend.destroy();
+  }
+}
+
+const PHASE: Readonly<Record<Phase, (state: RunState) => Promise<Summary | null>>> = {
+  pretrain: runPretrain,
+  expert: async (state) => {
+    await expertOf(state);
+    return null;
+  },
+  mcts: async (state) => {
+    await trajectoriesOf(state);
+    return null;
+  },
+  sft: runSft,
+  rl: runRl,
+  eval: async (state) => writeResults(state, await expertOf(state), await treesOf(state)),
+};
+
+// ---------------------------------------------------------------- phases
+
+async function runPretrain(state: RunState): Promise<null> {
+  const policy = emptyPolicy(state.ctx, state.source);
+  policy.model.init(state.config.seed, 'mimetic');
+  await pretrain(policy, state.config, state.training('pretrain'));
+  await writeModelFolder(state.run.file('base-policy'), policy, state.source);
+  destroyPolicy(policy);
+  return null;
+}
+
+/** Trains the ensemble, or reads it back. */
+async function expertOf(state: RunState): Promise<ExpertResult> {
+  const { ctx, data, config, journal } = state;
+  state.expert ??= await trainExperts(ctx, data.cohort, config, journal, state.training('expert'));
+  return state.expert;
+}
+
+/** Searches, or reads the finished trees back. */
+async function treesOf(state: RunState): Promise<SearchTree[]> {
+  state.trees ??= await searchTrees(state);
+  return state.trees;
+}
+
+async function searchTrees(state: RunState): Promise<SearchTree[]> {
+  const { config, journal, data, run } = state;
+  const expert = await expertOf(state);
+  const policy = loadPolicy(state.ctx, state.source);
+  try {
+    return await collectTrees({
+      policy,
+      task: taskOf(data.cohort, config),
+      expertFeatures: expert.features,
+      config,
+      run: state.training('mcts'),
+      journal,
+      onTree: (tree) =>
+        run.writeJson(
+          `mcts/${tree.id}.json`,
+          tree.nodes.map(({ tokens, ...node }) => ({ ...node, num_tokens: tokens.length })),
+        ),
+    });
+  } finally {
+    destroyPolicy(policy);
+  }
+}
+
+async function trajectoriesOf(state: RunState) {
+  const selected = selectTrajectories(await treesOf(state), taskOf(state.data.cohort, state.config));
+  const lines = selected.trajectories.map((t) => `${JSON.stringify({ ...t, completion: Array.from(t.completion) })}\n`);
+  state.run.write('trajectories.jsonl', lines.join(''));
+  state.run.writeJson('trajectory_filter.json', selected.counts);
+  return selected.trajectories;
+}
+
+async function runSft(state: RunState): Promise<null> {
+  const { config, data, ctx, source, journal } = state;
+  const task = taskOf(data.cohort, config);
+  const expert = await expertOf(state);
+  const trajectories = await trajectoriesOf(state);
+  await withPolicy(loadPolicy(ctx, source), (policy) =>
+    distill({ policy, task, expertFeatures: expert.features, config, run: state.training('sft'), journal }, trajectories),
+  );
+  await withPolicy(loadPolicy(ctx, source), (policy) =>
+    trainSft(
+      policy,
+      bareAnswerExamples(policy, taskOf(data.cohort, config, 'number'), new Set(trajectories.map((t) => t.id))),
+      config.sft,
+      config.seed,
+      state.training('sft_answer'),
+    ),
+  );
+  return null;
+}
+
+async function runRl(state: RunState): Promise<null> {
+  const { config, data, checkpoints } = state;
+  const expert = await expertOf(state);
+  const policy = emptyPolicy(state.ctx, state.source);
+  checkpoints.loadWeights('sft', policy);
+  const reference = config.rl.beta > 0 ? emptyPolicy(state.ctx, state.source) : undefined;
+  if (reference) checkpoints.loadWeights('sft', reference);
+  await withPolicy(policy, () =>
+    trainRl({ policy, reference, task: taskOf(data.cohort, config), expertFeatures: expert.features, config, run: state.training('rl') }),
+  );
+  if (reference) destroyPolicy(reference);
+  return null;
+}
+
+async function withPolicy(policy: Policy, work: (policy: Policy) => Promise<void>): Promise<void> {
+  try {
+    await work(policy);
+  } finally {
+    destroyPolicy(policy);
+  }
+}
+
+// ---------------------------------------------------------------- surroundings
+
+/** The folder that pretraining starts from: a tokenizer learnt from the corpus and the configured shape, no weights yet. */
+function freshModelFolder(config: Config): ModelFolder {
+  const tokenizerJson = corpusTokenizer(config.seed, config.pretrain.vocab_size);
+  return { path: '', tokenizerJson, config: baseModelConfig(config.pretrain, Tokenizer.fromJson(tokenizerJson)) };
+}
+
+/** The last thing the run folder knows of, for the metrics log; undefined for a fresh run. */
+function resumePoint(checkpoints: FolderCheckpoints, journal: Journal): MetricsLoggerOptions['resumeAt'] {
+  if (journal.peek('eval-logged') !== null) return { phase: 'eval', step: 1 };
+  for (const track of [...TRACKS].reverse()) {
+    // The experts' records are those of the first member, epoch by epoch: all of them stay once it is kept.
+    if (track === 'expert' && journal.steps(track) > 0) return { phase: track, step: Number.MAX_SAFE_INTEGER };
+    const step = checkpoints.newest(track)?.state.step ?? journal.steps(track);
+    if (step > 0) return { phase: track, step };
+  }
+  return undefined;
+}
+
+function trainingRun(
+  track: Track,
+  config: Config,
+  checkpoints: FolderCheckpoints,
+  logger: MetricsLogger,
+  signal: AbortSignal,
+  bars: Map<string, Progress>,
+): TrainingRun {
+  return {
+    phase: track,
+    maxTokens: MAX_TOKENS,
+    checkpointEvery: config.checkpoint.every_steps,
+    checkpoints,
+    signal,
+    log: (step, metrics) => logger.log(track, step, metrics),
+    warn: (message) => process.stderr.write(`warning: ${message}\n`),
+    progress: (done, total, note) => {
+      let bar = bars.get(track);
+      if (!bar) {
+        bar = createProgress({ label: track, total, start: done });
+        bars.set(track, bar);
+      }
+      bar.update(done, note);
+      if (done >= total) {
+        bar.stop();
+        bars.delete(track);
+      }
+    },
+  };
+}
+
+/** Adds the wall time of a phase to what earlier sittings of the same run took. */
+async function timed<T>(state: RunState, phase: string, work: () => Promise<T>): Promise<T> {
+  state.started = performance.now();
+  const before = state.seconds[phase] ?? 0;
+  try {
+    return await work();
+  } finally {
+    state.seconds[phase] = before + (performance.now() - state.started) / 1000;
+    state.journal.keep('seconds', state.seconds);
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * Stage 2: attention-aligned policy optimisation.
+ *
+ * Paper: EAG-RL (arXiv 2508.13579), Stage 2. Group of G rollouts per prompt from pi_old, group-relative advantages, token-level
+ * clipped ratio whose upper bound grows with the policy's uncertainty while it names the important features.
+ * Kept: reward, adaptive upper clip, token mean. Ours where the paper is silent: G, eps_low, rates (trainer/PAPER.md).
+ * Command: eagrl rl --config configs/demo.yaml
+ */
+import { clipRange as clipRangeOp, learningRate } from '@eagrl/runtime';
+import type { Config } from '../config/schema.ts';
+import { generate, type Policy, promptTokens, type Rollout } from '../policy.ts';
+import { groupAdvantages, meanAndStd } from '../rewards/advantages.ts';
+import type { Task } from '../tasks/task.ts';
+import { featureTokenMask, parseAnswer } from '../text/answer.ts';
+import { IM_END, TAGS } from '../text/special_tokens.ts';
+import { promptBatch } from '../train/batches.ts';
+import { completionLogprobs } from '../train/logprobs.ts';
+import { type RlBatch, type RlStepResult, rlStep } from '../train/rl_step.ts';
+import type { ExpertFeatures } from './evaluate.ts';
+import { type ScoreRow, scoreAnswersOnDevice } from './score.ts';
+import { type TrainingRun, trainLoop } from './train_loop.ts';
+
+/** Streams per (step, prompt): room for the completions of one prompt. */
+const STREAMS_PER_PROMPT = 4096;
+
+export interface RlInputs {
+  readonly policy: Policy;
+  /** Frozen Stage-1 policy; needed when config.rl.beta > 0. */
+  readonly reference?: Pick<Policy, 'ctx' | 'model'>;
+  readonly task: Task;
+  readonly expertFeatures: ExpertFeatures;
+  readonly config: Config;
+  readonly run: TrainingRun;
+}
+
+/** Trains `policy` in place for `rl.max_steps` steps, from the last checkpoint if there is one. */
+export async function trainRl(inputs: RlInputs): Promise<void> {
+  const { policy, task, config, run } = inputs;
+  const rl = config.rl;
+  if (rl.num_iterations * rl.mini_batches === 1) {
+    run.warn('rl: one update per batch of rollouts: the ratio is always 1 and no clip acts; raise rl.num_iterations or rl.mini_batches');
+  }
+  if (rl.beta > 0 && !inputs.reference) throw new Error('rl: beta above 0 needs the frozen reference policy');
+
+  // ---------------------------------------------------------------- setup
+  const prompts = Array.from({ length: task.numExamples('train') }, (_, i) => {
+    const example = task.getExample('train', i);
+    return { ...example, tokens: promptTokens(policy, example.prompt) };
+  });
+  const labels = prompts.map((p) => p.label);
+  const stopTokens = [policy.tokenizer.idOf(TAGS.finalAnswer[1]), policy.tokenizer.idOf(IM_END)];
+
+  const options = { weightDecay: rl.weight_decay, maxGradNorm: rl.max_grad_norm };
+  await trainLoop(policy, run, rl.max_steps, options, async (step, optimizer) => {
+    const started = performance.now();
+    // -------------------------------------------------------------- collect
+    const chosen = promptBatch(config.seed, labels, rl.prompts_per_step, step, rl.balance_classes).map((i) => prompts[i]);
+    const groups = await generate(
+      policy,
+      chosen.map((p) => p.tokens),
+      {
+        numGenerations: rl.num_generations,
+        maxTokens: rl.max_completion_length,
+        stopTokens,
+        temperature: rl.temperature,
+        topK: rl.top_k,
+        topP: rl.top_p,
+        seed: config.seed,
+        streams: chosen.map((_, i) => (step * rl.prompts_per_step + i) * STREAMS_PER_PROMPT),
+      },
+    );
+    const generated = performance.now();
+
+    // -------------------------------------------------------------- score
+    const rollouts = groups.flat();
+    const owners = chosen.flatMap((p) => Array.from({ length: rl.num_generations }, () => p));
+    const answers = rollouts.map((r) => parseAnswer(r.text));
+    const scores = await scoreAnswersOnDevice(
+      policy.backend,
+      task.cohort.features,
+      owners.map((p, i) => ({ label: p.label, answer: answers[i], expert: inputs.expertFeatures[p.id] })),
+      config.reward,
+    );
+    const rewards = scores.map((s) => s.total);
+    const advantages = groupAdvantages(rewards, rl.num_generations, rl.scale_rewards);
+    const clip = await clipRange(policy, rollouts, rl);
+
+    // -------------------------------------------------------------- loss and step
+    const trained = chosen.map((p, i) => ({ prompt: p.tokens, completions: groups[i].map((r) => r.tokens) }));
+    const unfiltered = { temperature: rl.temperature, maxTokens: run.maxTokens };
+    // The loss sees the distribution before top-k and top-p; where sampling cut it, its log-probs are no pi_old and are computed anew.
+    const isCut = rl.top_p < 1 || rl.top_k > 0;
+    const full = {
+      groups: trained,
+      oldLogprobs: isCut ? await completionLogprobs(policy, trained, unfiltered) : rollouts.map((r) => r.logprobs),
+      advantages,
+      clipHigh: clip.high,
+    };
+    const refLogprobs = inputs.reference ? await completionLogprobs(inputs.reference, trained, unfiltered) : undefined;
+    const scored = performance.now();
+    const rate = learningRate(rl.lr_scheduler_type, rl.learning_rate, step, rl.max_steps, rl.warmup_ratio);
+    const updates: RlStepResult[] = [];
+    for (let iteration = 0; iteration < rl.num_iterations; iteration++) {
+      for (const batch of miniBatches({ ...full, refLogprobs }, rl.mini_batches, rl.num_generations)) {
+        updates.push(
+          await rlStep(policy, optimizer, batch, {
+            learningRate: rate,
+            clipLow: rl.epsilon,
+            klBeta: rl.beta,
+            lossType: rl.loss_type,
+            temperature: rl.temperature,
+            maxTokens: run.maxTokens,
+          }),
+        );
+      }
+    }
+    const finished = performance.now();
+
+    // -------------------------------------------------------------- log
+    const numTokens = updates.reduce((n, u) => n + u.numTokens, 0);
+    const metrics = {
+      ...rewardMetrics(scores, rewards, rl.num_generations),
+      ...clip.metrics,
+      ...updateMetrics(updates, rl.beta),
+      ...completionMetrics(rollouts),
+      learning_rate: rate,
+      step_time: (finished - started) / 1000,
+      'time/generate': (generated - started) / 1000,
+      'time/logprob': (scored - generated) / 1000,
+      'time/forward_backward': (finished - scored) / 1000,
+      'perf/throughput': numTokens / ((finished - started) / 1000),
+    };
+    return { numTokens, metrics };
+  });
+}
+
+/** Upper clip of each rollout, on the device. Tokens inside the feature list of a completion are its feature tokens. */
+async function clipRange(
+  policy: Policy,
+  rollouts: readonly Rollout[],
+  rl: Config['rl'],
+): Promise<{ high: Float32Array; metrics: Record<string, number> }> {
+  if (rl.clip_mode === 'fixed') {
+    return { high: new Float32Array(rollouts.length).fill(rl.epsilon_high ?? rl.epsilon), metrics: {} };
+  }
+  const { ctx, tokenizer } = policy;
+  const R = rollouts.length;
+  const rowStart = new Uint32Array(R + 1);
+  rollouts.forEach((r, i) => {
+    rowStart[i + 1] = rowStart[i] + r.tokens.length;
+  });
+  const n = rowStart[R];
+  const entropy = new Float32Array(n);
+  const mask = new Uint32Array(n);
+  rollouts.forEach((r, i) => {
+    entropy.set(r.entropies, rowStart[i]);
+    mask.set(featureTokenMask(r.tokens, tokenizer), rowStart[i]);
+  });
+  const { high, feature, range } = ctx.scope(() => {
+    const out = clipRangeOp(
+      ctx,
+      { entropy: ctx.from(entropy), featureMask: ctx.from(mask), rowStart: ctx.from(rowStart) },
+      { epsilonHighMin: rl.epsilon_high_min, epsilonHighMax: rl.epsilon_high_max },
+    );
+    return { high: ctx.read(out.clipHigh), feature: ctx.read(out.featureEntropy), range: ctx.read(out.range) };
+  });
+  const [highs, features, [lowest, largest]] = await Promise.all([high, feature, range]);
+  return {
+    high: highs,
+    metrics: {
+      'eagrl/epsilon_high/mean': mean(highs),
+      'eagrl/epsilon_high/min': Math.min(...highs),
+      'eagrl/epsilon_high/max': Math.max(...highs),
+      'eagrl/feature_entropy/mean': mean(features),
+      'eagrl/feature_entropy/min': lowest,
+      'eagrl/feature_entropy/max': largest,
+    },
+  };
+}
+
+/** Whole groups, in order, in `parts` nearly equal parts. */
+function miniBatches(batch: RlBatch, parts: number, G: number): RlBatch[] {
+  const P = batch.groups.length;
+  const count = Math.min(parts, P);
+  const cuts = Array.from({ length: count + 1 }, (_, i) => Math.floor((i * P) / count));
+  return cuts.slice(1).map((to, i) => {
+    const from = cuts[i];
+    return {
+      groups: batch.groups.slice(from, to),
+      oldLogprobs: batch.oldLogprobs.slice(from * G, to * G),
+      refLogprobs: batch.refLogprobs?.slice(from * G, to * G),
+      advantages: batch.advantages.slice(from * G, to * G),
+      clipHigh: batch.clipHigh.slice(from * G, to * G),
+    };
+  });
+}
+
+const mean = (v: ArrayLike<number>): number => {
+  let sum = 0;
+  for (let i = 0; i < v.length; i++) sum += v[i];
+  return sum / Math.max(1, v.length);
+};
+
+function rewardMetrics(scores: readonly ScoreRow[], rewards: readonly number[], G: number): Record<string, number> {
+  const groups = Array.from({ length: rewards.length / G }, (_, i) => meanAndStd(rewards.slice(i * G, (i + 1) * G)));
+  const part = (name: string, values: readonly number[]) => {
+    const { mean: m, std } = meanAndStd(values);
+    return { [`rewards/${name}/mean`]: m, [`rewards/${name}/std`]: std };
+  };
+  return {
+    reward: mean(rewards),
+    reward_std: mean(groups.map((g) => g.std)),
+    frac_reward_zero_std: groups.filter((g) => g.std < 1e-6).length / groups.length,
+    ...part(
+      'classification',
+      scores.map((s) => s.classification),
+    ),
+    ...part(
+      'attention',
+      scores.map((s) => s.attention),
+    ),
+    'eagrl/jaccard/mean': mean(scores.map((s) => s.attention)),
+    'eagrl/parse_failure_rate': mean(scores.map((s) => (s.parsed ? 0 : 1))),
+  };
+}
+
+function updateMetrics(updates: readonly RlStepResult[], klBeta: number): Record<string, number> {
+  const low = updates.map((u) => u.clipLowRatio);
+  const high = updates.map((u) => u.clipHighRatio);
+  return {
+    loss: mean(updates.map((u) => u.loss)),
+    policy_loss: mean(updates.map((u) => u.loss)) - klBeta * mean(updates.map((u) => u.kl)),
+    kl: mean(updates.map((u) => u.kl)),
+    grad_norm: mean(updates.map((u) => u.gradNorm)),
+    'clip_ratio/low_mean': mean(low),
+    'clip_ratio/low_min': Math.min(...low),
+    'clip_ratio/high_mean': mean(high),
+    'clip_ratio/high_max': Math.max(...high),
+    'clip_ratio/region_mean': mean(low) + mean(high),
+    // Before the first update both are the same policy: what differs is arithmetic.
+    'sampling/sampling_logp_difference/mean': updates[0].logpDifferenceMean,
+    'sampling/sampling_logp_difference/max': updates[0].logpDifferenceMax,
+  };
+}
+
+function completionMetrics(rollouts: readonly Rollout[]): Record<string, number> {
+  const lengths = rollouts.map((r) => r.tokens.length);
+  const total = lengths.reduce((a, b) => a + b, 0);
+  return {
+    entropy: rollouts.reduce((sum, r) => sum + r.entropies.reduce((a, b) => a + b, 0), 0) / Math.max(1, total),
+    'completions/mean_length': mean(lengths),
+    'completions/min_length': Math.min(...lengths),
+    'completions/max_length': Math.max(...lengths),
+    'completions/clipped_ratio': mean(rollouts.map((r) => (r.stopped ? 0 : 1))),
+  };
+}

@@ -1,0 +1,63 @@
+/** Progress on stderr, so that stdout holds results alone: a bar with time left on a terminal, occasional plain lines without one. */
+import cliProgress from 'cli-progress';
+
+export interface Progress {
+  /** `done` of the total; `detail`: a few words, e.g. `reward -0.41`. */
+  update(done: number, detail?: string): void;
+  stop(): void;
+}
+
+/** Seconds as `45s`, `3m20s`, `1h05m`. */
+export function formatSeconds(seconds: number): string {
+  const s = Math.round(seconds);
+  if (s < 60) return `${s}s`;
+  const two = (n: number): string => String(n).padStart(2, '0');
+  return s < 3600 ? `${Math.floor(s / 60)}m${two(s % 60)}s` : `${Math.floor(s / 3600)}h${two(Math.floor((s % 3600) / 60))}m`;
+}
+
+/** Plain lines come at least so far apart. */
+const LINE_SECONDS = 10;
+
+export interface ProgressOptions {
+  readonly label: string;
+  /** Units of work, > 0. */
+  readonly total: number;
+  /** Units done by an earlier run; time left is reckoned from there. */
+  readonly start?: number;
+  readonly stream?: NodeJS.WriteStream;
+}
+
+export function createProgress({ label, total, start = 0, stream = process.stderr }: ProgressOptions): Progress {
+  const began = performance.now();
+  const timeLeft = (done: number): string => {
+    const elapsed = (performance.now() - began) / 1000;
+    return done > start ? formatSeconds((elapsed / (done - start)) * (total - done)) : '?';
+  };
+  if (stream.isTTY) {
+    const bar = new cliProgress.SingleBar({
+      stream,
+      format: `${label.padEnd(10)} {bar} {value}/{total}  {left} left  {detail}`,
+      barCompleteChar: '#',
+      barIncompleteChar: '-',
+      barsize: 24,
+      hideCursor: true,
+      fps: 5,
+    });
+    bar.start(total, start, { left: '?', detail: '' });
+    return {
+      update: (done, detail = '') => bar.update(done, { left: timeLeft(done), detail }),
+      stop: () => bar.stop(),
+    };
+  }
+  let lastLine = Number.NEGATIVE_INFINITY;
+  return {
+    update: (done, detail = '') => {
+      const now = performance.now() / 1000;
+      if (done < total && now - lastLine < LINE_SECONDS) return;
+      lastLine = now;
+      const state = done >= total ? `${formatSeconds((performance.now() - began) / 1000)} in all` : `${timeLeft(done)} left`;
+      stream.write(`${label} ${done}/${total}, ${state}${detail === '' ? '' : `, ${detail}`}\n`);
+    },
+    stop: () => {},
+  };
+}
