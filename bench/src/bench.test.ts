@@ -1,0 +1,105 @@
+/**
+ * Plan. The table names every entry point of every kernel, each case with all its params. A quick run on WebAssembly and the software
+ * adapter prints a row per case and provider, and a receipt whose figures belong together. A wrong result is said, not timed, and
+ * fails. Flags that do not exist, no matching row: exit code 2 with a message. Median, quartiles, floor and the check by hand.
+ */
+
+import type { KernelSpec } from '@eagrl/kernels';
+import * as kernels from '@eagrl/kernels';
+import { expect, test } from 'vitest';
+import { cases } from './cases/index.ts';
+import { titleOf } from './lib/case.ts';
+import { relativeRms } from './lib/check.ts';
+import { floorMs } from './lib/floor.ts';
+import type { Row } from './lib/report.ts';
+import { summary } from './lib/time.ts';
+import { main } from './main.ts';
+
+async function run(argv: string[], table = cases) {
+  const out: string[] = [];
+  const err: string[] = [];
+  const code = await main(
+    argv,
+    (line) => out.push(line),
+    (line) => err.push(line),
+    table,
+  );
+  return { code, out, err: err.join('\n') };
+}
+
+const isSpec = (x: unknown): x is KernelSpec => typeof x === 'object' && x !== null && 'wgsl' in x && 'entries' in x;
+
+test('every entry point of every kernel has a case with all its params', () => {
+  const all = new Set((Object.values(kernels) as unknown[]).filter(isSpec));
+  const entries = [...all].flatMap((spec) => Object.keys(spec.entries).map((entry) => `${spec.name} ${entry}`));
+  expect(new Set(cases.map((c) => `${c.spec.name} ${c.entry}`))).toEqual(new Set(entries));
+  expect(new Set(cases.map(titleOf)).size).toBe(cases.length);
+  for (const c of cases)
+    expect(Object.keys(c.params), titleOf(c)).toEqual(expect.arrayContaining(Object.keys(c.spec.entries[c.entry].params)));
+});
+
+test('a quick run of softmax on both backends', async () => {
+  const { code, out } = await run(['--quick', '--filter', 'softmax']);
+  expect(code).toBe(0);
+  const receipt = JSON.parse(out.at(-1) as string) as { machine: { cores: number }; commit: string | null; rows: Row[]; bars: unknown[] };
+  expect(receipt.bars).toEqual([]);
+  expect(receipt.machine.cores).toBeGreaterThan(0);
+  const passes = new Set(receipt.rows.map((r) => `${r.kernel}/${r.pass}/${r.dtype}/${r.shape}/${r.provider}`));
+  for (const provider of ['wasm', 'webgpu']) {
+    for (const pass of ['fwd', 'bwd']) expect(passes).toContain(`softmax/${pass}/f32/512x1408/${provider}`);
+  }
+  for (const row of receipt.rows) {
+    const spec = kernels.softmax.entries[row.pass === 'fwd' ? 'softmax_fwd' : 'softmax_bwd'];
+    const ms = row.median_ms as number;
+    expect(ms).toBeGreaterThan(0);
+    // Time and rates are printed with four significant digits each.
+    expect(((row.gflops as number) * ms * 1e6) / spec.flops({ rows: 512, cols: 1408 })).toBeCloseTo(1, 2);
+    expect(((row.gbps as number) * ms * 1e6) / spec.bytes({ rows: 512, cols: 1408 })).toBeCloseTo(1, 2);
+    expect(row.rel_err).toBeLessThan(1e-5);
+    expect(row.floor_share).toBeGreaterThan(0);
+    expect(out.some((line) => line.startsWith(`softmax/${row.pass}/f32/512x1408/${row.provider} `))).toBe(true);
+  }
+});
+
+test('a wrong result is reported, not timed, and fails', async () => {
+  const base = cases.find((c) => c.entry === 'bce_logits') as (typeof cases)[number];
+  const off = (b: { losses: Float64Array }, p: object) => {
+    base.spec.ref['bce_logits'](b, p);
+    b.losses[3] += 0.01;
+  };
+  const broken = { ...base, spec: { ...base.spec, ref: { bce_logits: off } } };
+  const { code, out } = await run(['--quick', '--device', 'wasm', '--filter', '/wasm-1'], [broken]);
+  const { rows } = JSON.parse(out.at(-1) as string) as { rows: Row[] };
+  expect(code).toBe(1);
+  expect(rows.map((r) => r.median_ms)).toEqual([null]);
+  expect(rows[0].rel_err).toBeGreaterThan(1e-5);
+  expect(out.at(-2)).toMatch(/WRONG, not timed: losses: relative RMS error/);
+});
+
+test.each([
+  [['--fitler', 'x'], "unknown flag '--fitler'"],
+  [['-q'], "unknown flag '-q'"],
+  [['--filter'], 'argument missing'],
+  [['--device', 'gpu'], "'gpu' is none of"],
+  [['--device', 'webgpu,webgpu-software'], 'at most one of'],
+  [['--filter', 'sofmax'], 'no row has this'],
+])('%s is refused', async (argv, message) => {
+  const { code, out, err } = await run(argv);
+  expect([code, out]).toEqual([2, []]);
+  expect(err).toContain(message);
+});
+
+test('summary, check and floor by hand', () => {
+  expect(summary([4, 1, 2, 3, 10])).toEqual({ median: 3, spread: 2 / 3, best: 1 });
+  expect(relativeRms([3, 4.5], [3, 4])).toBeCloseTo(0.1);
+  expect(relativeRms([Number.NaN, 1], [Number.NaN, 1])).toBe(0);
+  expect(relativeRms([Number.NaN, 1], [0, 1])).toBeNaN();
+  const add = cases.find((c) => c.entry === 'add') as (typeof cases)[number];
+  const copies = [
+    { bytes: 1 << 20, gbps: 100 },
+    { bytes: 1 << 30, gbps: 10 },
+  ];
+  // 131,072 adds: 1.5 MiB at 100 GB/s; or, where arithmetic is slow, 131,072 flops at 0.001 GFLOP/s.
+  expect(floorMs({ copies, gflops: 50 }, add)).toBeCloseTo(0.01573, 5);
+  expect(floorMs({ copies, gflops: 0.001 }, add)).toBeCloseTo(131.072, 3);
+});

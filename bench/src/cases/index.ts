@@ -1,0 +1,7 @@
+import type { BenchCase } from '../lib/case.ts';
+import { expert } from './expert.ts';
+import { policy } from './policy.ts';
+import { training } from './training.ts';
+
+/** Every entry point of every kernel at least once (a test says so), by kernel. */
+export const cases: readonly BenchCase[] = [...policy, ...training, ...expert].sort((a, b) => a.spec.name.localeCompare(b.spec.name));

@@ -1,0 +1,57 @@
+/** One row of the bench table, and the seeded numbers it is fed with. */
+import type { HostBuffers, KernelSpec, Params } from '@eagrl/kernels';
+import { normals, streamOf, uniforms } from '@eagrl/runtime';
+
+type F32 = Float32Array<ArrayBuffer>;
+
+export interface BenchCase {
+  readonly spec: KernelSpec;
+  readonly entry: string;
+  /** As it stands in the row's name: `512x704x256`. */
+  readonly shape: string;
+  readonly params: Params;
+  /** Every `read` and `read_write` binding. */
+  readonly inputs: (draw: Draw) => HostBuffers;
+  /**
+   * What in-place bindings (and what drives them) hold while the clock runs, for entries whose own output, fed back a hundred times,
+   * would leave the range of normal f32 numbers. Arithmetic on zeros takes as long as on any other normal number.
+   */
+  readonly steady?: readonly string[];
+  /** Left out by --quick. */
+  readonly large?: boolean;
+}
+
+/** `softmax_fwd` of softmax is the pass `fwd`; an entry that does not begin with its kernel's name is a pass by its full name. */
+export function passOf({ spec, entry }: Pick<BenchCase, 'spec' | 'entry'>): string {
+  return entry.startsWith(`${spec.name}_`) ? entry.slice(spec.name.length + 1) : entry;
+}
+
+/** `softmax/fwd/f32/512x1408`; a provider's name makes it a row's. */
+export const titleOf = (c: BenchCase): string => `${c.spec.name}/${passOf(c)}/f32/${c.shape}`;
+
+/** Numbers that depend on the title and on the order of the calls only. */
+export class Draw {
+  readonly #title: string;
+  #calls = 0;
+
+  constructor(title: string) {
+    this.#title = title;
+  }
+
+  #stream(): number {
+    return streamOf(`${this.#title} ${this.#calls++}`);
+  }
+
+  normals(n: number, std = 1): F32 {
+    return normals(0, this.#stream(), n, std) as F32;
+  }
+
+  uniforms(n: number, lo = 0, hi = 1): F32 {
+    return uniforms(0, this.#stream(), n, lo, hi) as F32;
+  }
+
+  /** Whole numbers below `below`. */
+  ints(n: number, below: number): Uint32Array<ArrayBuffer> {
+    return Uint32Array.from(this.uniforms(n), (u) => Math.floor(u * below));
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * What the machine can do at best, measured in the same run and through the same launches as the kernels: the bandwidth of a copy
+ * and the rate of multiply-adds that stay in registers. A kernel's floor is the longer of moving its bytes and doing its flops so.
+ */
+import { readFileSync } from 'node:fs';
+import { ceilDiv, grid1d, type KernelSpec } from '@eagrl/kernels';
+import type { BenchCase } from './case.ts';
+import { CHAINS, COPY_BLOCK, floorWasm } from './floor_wasm.ts';
+
+type Buffers = Record<string, Float64Array>;
+interface Copy {
+  n: number;
+}
+interface Fma {
+  items: number;
+  iters: number;
+  a: number;
+  b: number;
+}
+
+const floor: KernelSpec = {
+  name: 'floor',
+  // From src/ also when this runs from dist/: tsc copies no WGSL, and the package is private.
+  wgsl: readFileSync(new URL('../../src/lib/floor.wgsl', import.meta.url), 'utf8'),
+  wasm: { simd: floorWasm(false), relaxed: floorWasm(true) },
+  ref: {
+    floor_copy: ({ y, x }: Buffers) => y.set(x),
+    floor_fma: ({ y }: Buffers, { iters, a, b }: Fma) => {
+      let sum = 0;
+      for (let k = 1; k <= CHAINS; k++) {
+        let acc = k;
+        for (let i = 0; i < iters; i++) acc = acc * a + b;
+        sum += acc;
+      }
+      y.fill(sum);
+    },
+  },
+  entries: {
+    floor_copy: {
+      bindings: [
+        { name: 'y', dtype: 'f32', access: 'write' },
+        { name: 'x', dtype: 'f32', access: 'read' },
+      ],
+      params: { n: 'u32' },
+      size: ({ n }: Copy) => ({ y: n, x: n }),
+      grid: ({ n }: Copy) => grid1d(ceilDiv(n, 256)),
+      work: ({ n }: Copy) => (4 * n) / COPY_BLOCK,
+      flops: () => 0,
+      bytes: ({ n }: Copy) => 8 * n,
+    },
+    floor_fma: {
+      bindings: [{ name: 'y', dtype: 'f32', access: 'write' }],
+      params: { items: 'u32', iters: 'u32', a: 'f32', b: 'f32' },
+      size: ({ items }: Fma) => ({ y: 4 * items }),
+      grid: ({ items }: Fma) => grid1d(ceilDiv(items, 64)),
+      work: ({ items }: Fma) => items,
+      flops: ({ items, iters }: Fma) => items * iters * CHAINS * 8,
+      bytes: ({ items }: Fma) => 16 * items,
+    },
+  },
+};
+
+/** Bytes that a copy moves, reads and writes together: from within a core's first cache to beyond most shared ones. */
+const COPY_BYTES = [32 << 10, 256 << 10, 2 << 20, 16 << 20, 64 << 20];
+
+const copyCase = (bytes: number): BenchCase => ({
+  spec: floor,
+  entry: 'floor_copy',
+  shape: `${bytes}B`,
+  params: { n: bytes / 8 },
+  inputs: (d) => ({ x: d.uniforms(bytes / 8) }),
+});
+
+export const copyCases: readonly BenchCase[] = COPY_BYTES.map(copyCase);
+
+/** Enough threads for a large GPU; 0.2 GFLOP, which one core does in some milliseconds. */
+export const fmaCase: BenchCase = {
+  spec: floor,
+  entry: 'floor_fma',
+  shape: '16384x128',
+  params: { items: 16_384, iters: 128, a: 0.5, b: 1 },
+  inputs: () => ({}),
+};
+
+export interface Floor {
+  /** Ascending in bytes. */
+  readonly copies: readonly { readonly bytes: number; readonly gbps: number }[];
+  readonly gflops: number;
+}
+
+/** Milliseconds that the case's flops and bytes take at least, at the bandwidth of the copy nearest in memory used, on a log scale. */
+export function floorMs({ copies, gflops }: Floor, { spec, entry: name, params }: BenchCase): number {
+  const entry = spec.entries[name];
+  const [flops, bytes] = [entry.flops(params), entry.bytes(params)];
+  const need = entry.size(params);
+  const held = entry.bindings.reduce((sum, b) => sum + 4 * need[b.name], 0);
+  const far = (c: { bytes: number }) => Math.abs(Math.log(c.bytes / Math.max(held, 1)));
+  const { gbps } = copies.reduce((best, c) => (far(c) < far(best) ? c : best));
+  return Math.max(bytes / gbps, flops / gflops) / 1e6;
+}
