@@ -7,8 +7,9 @@ export default defineConfig({
     include: ['{kernels,runtime,trainer,bench}/src/**/*.test.ts', 'test/**/*.test.ts'],
     // Dawn's native add-on and V8 flags want a process of their own, not a worker thread.
     pool: 'forks',
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     execArgv: ['--experimental-wasm-relaxed-simd'],
+    reporters: ['default', './test/lib/src/coverage_reporter.ts'],
   },
 });

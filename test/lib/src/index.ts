@@ -1,5 +1,8 @@
 export { assertClose, type CloseOptions, relRms } from './assert_close.ts';
+export { centralDifferences } from './finite_difference.ts';
 export { type KernelCase, testKernel } from './kernel_cases.ts';
 export { Random, seedOf } from './random.ts';
+export { type ReadmeExample, readmeExample, runExample } from './readme.ts';
 export { TOLERANCE } from './tolerance.ts';
 export { adapterName, testDevice } from './webgpu.ts';
+export { type XlsxCell, xlsx } from './xlsx.ts';

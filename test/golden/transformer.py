@@ -1,0 +1,127 @@
+"""Goldens of runtime/src/model and runtime/src/optim from Hugging Face transformers and PyTorch. Not needed to run the tests.
+
+    python -m venv venv && venv/bin/pip install torch transformers trl scikit-learn
+    venv/bin/python test/golden/transformer.py      # writes transformer.json and transformer_*.safetensors
+
+Per model: weights and gradients (names of the checkpoint; gradients under `grad.`), logits of the rows that predict a completion token
+(`logits`, (N, V)), the losses and gradient norms of 10 AdamW steps on one batch, and greedy continuations of three prompts.
+The loss is the mean cross-entropy over all completion tokens. PyTorch reads each prompt + completion by itself, without padding;
+ours packs them all into one row of tokens with each prompt once, so the packing itself is under test.
+"""
+
+import copy
+
+import torch
+from golden import HERE, numbers, randomise, versions, write_json
+from safetensors.torch import save
+from transformers import AutoConfig, AutoModelForCausalLM
+
+VOCAB = 64
+CONFIGS = {
+    "qwen2": dict(
+        model_type="qwen2", vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64, rope_theta=1_000_000.0, rms_norm_eps=1e-6, tie_word_embeddings=True,
+    ),
+    "llama": dict(
+        model_type="llama", vocab_size=VOCAB, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3,
+        num_key_value_heads=1, head_dim=8, max_position_embeddings=64, rope_theta=500.0, rms_norm_eps=1e-5, tie_word_embeddings=False,
+    ),
+}
+# Chosen so that greedy continuations wander; see greedy().
+SEEDS = {"qwen2": 11, "llama": 9}
+# (prompt length, completion lengths): a prompt of one token, a completion of one token, a group of one.
+GROUPS = [(5, [4, 3, 1]), (1, [7]), (9, [2, 6])]
+PROMPTS_OF_GREEDY = [1, 5, 17]
+STEPS, NEW_TOKENS = 10, 24
+LR, WEIGHT_DECAY, MAX_NORM = 1e-3, 0.1, 1.0
+
+
+def build(config):
+    """The model of a config.json as published ones have it: rope_theta at the top level."""
+    kwargs = {k: v for k, v in config.items() if k != "rope_theta"}
+    kwargs["rope_parameters"] = {"rope_type": "default", "rope_theta": config["rope_theta"]}
+    hf = AutoConfig.for_model(**kwargs, attn_implementation="eager")
+    model = AutoModelForCausalLM.from_config(hf, dtype=torch.float32).train()
+    randomise(model, SEEDS[config["model_type"]])
+    return model
+
+
+def draw_groups(rng):
+    ids = lambda n: torch.randint(VOCAB, (n,), generator=rng).tolist()
+    return [{"prompt": ids(p), "completions": [ids(c) for c in lengths]} for p, lengths in GROUPS]
+
+
+def completion_logits(model, groups):
+    """(N, V) logits and (N) targets of all completion tokens, in the order of the groups."""
+    rows, targets = [], []
+    for group in groups:
+        for completion in group["completions"]:
+            logits = model(torch.tensor([group["prompt"] + completion])).logits[0]
+            rows.append(logits[len(group["prompt"]) - 1 : -1])
+            targets += completion
+    return torch.cat(rows), torch.tensor(targets)
+
+
+def named_gradients(model):
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+def train(model, groups):
+    """Losses before each of the steps, and gradient norms before clipping."""
+    decay = [p for p in model.parameters() if p.dim() == 2]
+    rest = [p for p in model.parameters() if p.dim() != 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}],
+        lr=LR, betas=(0.9, 0.999), eps=1e-8,
+    )
+    losses, norms = [], []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(*completion_logits(model, groups))
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM).item())
+        optimizer.step()
+        losses.append(loss.item())
+    assert max(norms) > 1.5 * MAX_NORM, "no step is clipped: the clip is not under test"
+    return losses, norms
+
+
+def greedy(model, prompt):
+    """Continuation by generate(); the smallest gap between best and second-best logit says how safe equality of tokens is."""
+    ids = torch.tensor([prompt])
+    with torch.no_grad():
+        # Without a mask generate() takes the pad id inside a prompt for padding and hides it.
+        out = model.eval().generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False,
+            eos_token_id=None, pad_token_id=0, use_cache=True,
+        )[0]
+        top = model(out[None, :-1]).logits[0, len(prompt) - 1 :].topk(2).values
+    gap = (top[:, 0] - top[:, 1]).min().item()
+    assert gap > 1e-3, f"a tie of {gap} would make the greedy token a matter of rounding: take another seed"
+    completion = out[len(prompt) :].tolist()
+    assert len(set(completion)) >= 4, "a continuation that repeats itself tests little: take another seed"
+    return {"prompt": prompt, "completion": completion, "smallest_gap": numbers(gap)}
+
+
+models = []
+rng = torch.Generator().manual_seed(7)
+for name, config in CONFIGS.items():
+    model = build(config)
+    groups = draw_groups(rng)
+    logits, targets = completion_logits(model, groups)
+    loss = torch.nn.functional.cross_entropy(logits, targets)
+    loss.backward()
+    file = {n: p.detach().clone() for n, p in model.named_parameters()}
+    file |= {f"grad.{n}": g.clone() for n, g in named_gradients(model).items()}
+    file["logits"] = logits.detach()
+    (HERE / f"transformer_{name}.safetensors").write_bytes(save(file))
+    continuations = [greedy(model, torch.randint(VOCAB, (n,), generator=rng).tolist()) for n in PROMPTS_OF_GREEDY]
+    losses, norms = train(copy.deepcopy(model).train(), groups)
+    print(name, "losses", [round(x, 4) for x in losses], "norms", [round(x, 2) for x in norms])
+    models.append({
+        "name": name, "config": config, "groups": groups, "losses": numbers(losses), "grad_norms": numbers(norms),
+        "greedy": continuations,
+    })
+
+optimizer = {"learning_rate": LR, "weight_decay": WEIGHT_DECAY, "max_grad_norm": MAX_NORM, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+write_json("transformer.json", {"versions": versions("torch", "transformers"), "optimizer": optimizer, "models": models})

@@ -1,0 +1,146 @@
+/**
+ * Plan: a tiny Qwen2 (tied, biases, 4 heads on 2) and a tiny Llama (untied, no biases, 3 heads on 1) against Hugging Face transformers
+ * and PyTorch (transformer.py), on every device that needs no GPU.
+ *   logits of the completion tokens: the packed batch, each prompt stored once, against one plain forward per sequence
+ *   gradient of the mean cross-entropy, every parameter by itself
+ *   losses and gradient norms of 10 AdamW steps, every one of them clipped
+ *   greedy continuations through the paged KV cache against generate(), prompts of 1, 5 and 17 tokens
+ * Tolerance 1e-4: relative RMS for tensors, relative for losses and norms. Both sides are f32; two or three layers of sums of at most 64
+ * terms leave some 1e-6, ten AdamW steps, whose first ones only see the sign of small gradients, some 1e-5.
+ * Greedy tokens are equal: the generator refuses continuations whose best two logits are within 1e-3.
+ */
+import { readFileSync } from 'node:fs';
+import {
+  AdamW,
+  Context,
+  Engine,
+  gatherRows,
+  lmHeadCrossEntropy,
+  loadParams,
+  matmul,
+  openDevice,
+  type Pack,
+  type PromptGroup,
+  packGroups,
+  parseSafetensors,
+  parseTransformerConfig,
+  type StoredTensor,
+  Tape,
+  Transformer,
+} from '@eagrl/runtime';
+import { assertClose, relRms } from '@eagrl/testing';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const TOLERANCE = 1e-4;
+
+interface Golden {
+  optimizer: { learning_rate: number; weight_decay: number; max_grad_norm: number; beta1: number; beta2: number; eps: number };
+  models: {
+    name: string;
+    config: object;
+    groups: { prompt: number[]; completions: number[][] }[];
+    losses: number[];
+    grad_norms: number[];
+    greedy: { prompt: number[]; completion: number[] }[];
+  }[];
+}
+
+const at = (file: string) => new URL(file, import.meta.url);
+const { optimizer: optimizerOptions, models }: Golden = JSON.parse(readFileSync(at('transformer.json'), 'utf8'));
+
+/** Gradients of the mean cross-entropy are added to the store's; gives the loss. */
+async function meanCrossEntropy(ctx: Context, model: Transformer, pack: Pack): Promise<number> {
+  const tape = new Tape(ctx);
+  const losses = ctx.scope(() => {
+    const hidden = gatherRows(ctx, model.forward(pack), pack.rows);
+    const weights = new Float32Array(pack.targets.length).fill(1 / pack.targets.length);
+    const read = ctx.read(lmHeadCrossEntropy(ctx, hidden, model.headWeight, pack.targets, weights));
+    tape.backward();
+    return read;
+  });
+  return (await losses).reduce((a, b) => a + b, 0);
+}
+
+describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) => {
+  let ctx: Context;
+  beforeAll(async () => {
+    ctx = new Context(await openDevice({ device, threads: 2 }));
+  });
+  afterAll(() => ctx.backend.destroy());
+
+  describe.each(models)('$name', (golden) => {
+    const { tensors } = parseSafetensors(readFileSync(at(`transformer_${golden.name}.safetensors`)));
+    const stored = (name: string): Float32Array => (tensors.get(name) as StoredTensor).read();
+    const weights = new Map([...tensors].filter(([name]) => name !== 'logits' && !name.startsWith('grad.')));
+    const groups: PromptGroup[] = golden.groups.map(({ prompt, completions }) => ({
+      prompt: Uint32Array.from(prompt),
+      completions: completions.map((c) => Uint32Array.from(c)),
+    }));
+    const pack = packGroups(groups);
+
+    const build = (): Transformer => {
+      const model = new Transformer(ctx, parseTransformerConfig(golden.config));
+      loadParams(model.params, weights);
+      return model;
+    };
+
+    test('logits', async () => {
+      const model = build();
+      const { vocab_size: vocab, hidden_size: dim } = model.config;
+      const logits = await ctx.scope(() => {
+        const hidden = gatherRows(ctx, model.forward(pack), pack.rows);
+        const out = ctx.tensor([pack.rows.length, vocab]);
+        matmul(ctx, 'nt', out, hidden, model.headWeight.value, { m: pack.rows.length, n: vocab, k: dim });
+        return ctx.read(out);
+      });
+      const want = stored('logits');
+      expect(logits.length).toBe(want.length);
+      expect(relRms(logits, want)).toBeLessThan(TOLERANCE);
+      model.destroy();
+    });
+
+    test('gradient of every parameter', async () => {
+      const model = build();
+      model.params.enableGrad();
+      const loss = await meanCrossEntropy(ctx, model, pack);
+      assertClose([loss], [golden.losses[0]], { rel: TOLERANCE, abs: 0, label: 'loss' });
+      const grads = await model.params.readGrads();
+      const names = [...tensors.keys()].filter((name) => name.startsWith('grad.'));
+      expect([...grads.keys()].map((name) => `grad.${name}`).sort()).toEqual(names.sort());
+      for (const [name, got] of grads) {
+        const want = stored(`grad.${name}`);
+        expect(got.length, name).toBe(want.length);
+        expect(relRms(got, want), name).toBeLessThan(TOLERANCE);
+      }
+      model.destroy();
+    });
+
+    test('losses and gradient norms of 10 AdamW steps', async () => {
+      const model = build();
+      const { learning_rate: lr, weight_decay: weightDecay, max_grad_norm: maxGradNorm, ...moments } = optimizerOptions;
+      const optimizer = new AdamW(model.params, { weightDecay, maxGradNorm, ...moments });
+      const losses: number[] = [];
+      const norms: number[] = [];
+      while (losses.length < golden.losses.length) {
+        model.params.zeroGrad();
+        losses.push(await meanCrossEntropy(ctx, model, pack));
+        norms.push(await optimizer.step({ lr }).gradNorm());
+      }
+      assertClose(losses, golden.losses, { rel: TOLERANCE, abs: 0, label: 'losses' });
+      assertClose(norms, golden.grad_norms, { rel: TOLERANCE, abs: 0, label: 'gradient norms' });
+      optimizer.destroy();
+      model.destroy();
+    });
+
+    test('greedy continuations', async () => {
+      const model = build();
+      const engine = new Engine(ctx, model, { maxCacheBytes: 2 ** 20 });
+      const seqs = engine.open(golden.greedy.map((g) => Uint32Array.from(g.prompt)));
+      const requests = seqs.map((seq, i) => ({ seq, maxTokens: golden.greedy[i].completion.length, stopTokens: [], seed: 1, stream: i }));
+      const completions = await engine.sample(requests, { temperature: 0 });
+      expect(completions.map((c) => Array.from(c.tokens))).toEqual(golden.greedy.map((g) => g.completion));
+      engine.destroy();
+      model.destroy();
+    });
+  });
+});
