@@ -43,7 +43,7 @@ export { type ExpertFeatures, type Predictions, predict, score } from './stages/
 export { type ExpertResult, trainExperts } from './stages/expert.ts';
 export { Journal } from './stages/journal.ts';
 export { runPipeline } from './stages/pipeline.ts';
-export { baseModelConfig, corpusTokenizer, freshPolicy, pretrain } from './stages/pretrain.ts';
+export { baseModelConfig, corpusTokenizer, pretrain } from './stages/pretrain.ts';
 export { type RlInputs, trainRl } from './stages/rl.ts';
 export { type ScoreInput, type ScoreRow, scoreAnswersOnDevice } from './stages/score.ts';
 export { trainSft } from './stages/sft.ts';

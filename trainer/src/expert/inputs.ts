@@ -2,6 +2,7 @@
  * Patients as the expert reads them: z-scores by train statistics, last observation carried forward, never observed = train median.
  * Statistics come from the train split alone. Design: eag-rl.md section 2 [a].
  */
+import { percentile } from '../metrics/bootstrap.ts';
 import type { Cohort, Patient } from '../types.ts';
 
 /** Per feature: mean and std of the train values inside the 5..95 % quantiles, and their median. */
@@ -20,14 +21,6 @@ export interface ExpertInput {
   readonly demographics: readonly [number, number];
 }
 
-/** The q-quantile of sorted values, linear between neighbours. */
-function quantile(sorted: readonly number[], q: number): number {
-  const at = (sorted.length - 1) * q;
-  const lo = Math.floor(at);
-  const hi = Math.ceil(at);
-  return sorted[lo] + (sorted[hi] - sorted[lo]) * (at - lo);
-}
-
 function moments(values: readonly number[]): { mean: number; std: number } {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
   const std = Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / values.length);
@@ -42,9 +35,9 @@ export function featureStatistics(patients: readonly Patient[], numFeatures: num
   for (let f = 0; f < numFeatures; f++) {
     const sorted = patients.flatMap((p) => p.values[f].filter((v) => v !== null)).sort((a, b) => a - b);
     if (sorted.length === 0) continue;
-    const [lo, hi] = [quantile(sorted, 0.05), quantile(sorted, 0.95)];
+    const [lo, hi] = [percentile(sorted, 0.05), percentile(sorted, 0.95)];
     ({ mean: mean[f], std: std[f] } = moments(sorted.filter((v) => v >= lo && v <= hi)));
-    median[f] = quantile(sorted, 0.5);
+    median[f] = percentile(sorted, 0.5);
   }
   const age = moments(patients.map((p) => p.age));
   return { mean, std, median, ageMean: age.mean, ageStd: age.std };

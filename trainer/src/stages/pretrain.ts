@@ -3,7 +3,7 @@
  * The corpus knows the answer format, labs, ranges and flags, and no cohort's labels.
  * Command: eagrl pretrain --config configs/pretrain.yaml
  */
-import { type Context, Engine, learningRate, type PromptGroup, parseTransformerConfig, Transformer } from '@eagrl/runtime';
+import { learningRate, type PromptGroup } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import { LABS } from '../data/lab_dictionary.ts';
 import type { Policy } from '../policy.ts';
@@ -48,13 +48,6 @@ export function baseModelConfig(config: Config['pretrain'], tokenizer: Tokenizer
     eos_token_id: tokenizer.idOf(IM_END),
     torch_dtype: 'float16',
   };
-}
-
-/** A fresh policy of the configured size. */
-export function freshPolicy(ctx: Context, tokenizer: Tokenizer, config: Config): Policy {
-  const model = new Transformer(ctx, parseTransformerConfig(baseModelConfig(config.pretrain, tokenizer)));
-  model.init(config.seed, 'mimetic');
-  return { backend: ctx.backend, ctx, model, engine: new Engine(ctx, model), tokenizer };
 }
 
 /** Labs of a record at most, by how much of the training is done: where to look is learnt on short records first (LOG.md). */
