@@ -2,12 +2,12 @@
  * The folder of one run, never shared by two and never overwritten unasked:
  *
  *   <output_dir>/<run_name>/
- *     configs/resolved.yaml  env.json  logs/  metrics.jsonl  tensorboard/<phase>/events.out.tfevents.*
- *     completions/  mcts/<case>.json  trajectories.jsonl  checkpoints/checkpoint-<step>/
+ *     configs/resolved.yaml  env.json  logs/run.log  metrics.jsonl  tensorboard/<phase>/events.out.tfevents.*
+ *     completions/completions_<step>.parquet  mcts/<case>.json  trajectories.jsonl  checkpoints/checkpoint-<step>/
  *     eval/<dataset>/<task>/  summary.json  report_data.json  report.html
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { configFromYaml, configHash, configToYaml } from '../config/load.ts';
 import { differingKeys } from '../config/resolve.ts';
 import type { Config } from '../config/schema.ts';
@@ -36,6 +36,8 @@ export interface RunFolder {
   write(relativePath: string, content: string | Uint8Array): void;
   /** Atomic, indented JSON, final newline. @throws StorageError */
   writeJson(relativePath: string, value: unknown): void;
+  /** Appends a dated line to logs/run.log: what happened when, for whoever looks later. @throws StorageError */
+  log(line: string): void;
   /** Gives the lock back. Safe to call twice. */
   close(): void;
 }
@@ -85,6 +87,7 @@ export function openRunFolder(config: Config, options: OpenRunOptions = {}): Run
     if (resumed) checkSameConfig(path, config);
     const environment = collectEnvironment();
     const hash = configHash(config);
+    const logFile = join(path, 'logs', 'run.log');
     const run: RunFolder = {
       path,
       config,
@@ -94,6 +97,14 @@ export function openRunFolder(config: Config, options: OpenRunOptions = {}): Run
       file: (...parts) => join(path, ...parts),
       write: (relativePath, text) => writeFileAtomic(join(path, relativePath), text),
       writeJson: (relativePath, value) => writeFileAtomic(join(path, relativePath), `${JSON.stringify(value, null, 2)}\n`),
+      log: (line) => {
+        try {
+          mkdirSync(dirname(logFile), { recursive: true });
+          appendFileSync(logFile, `${new Date().toISOString()} ${line}\n`);
+        } catch (error) {
+          throw asStorageError(error, logFile);
+        }
+      },
       close: () => {
         unlock();
         unlock = () => {};

@@ -10,6 +10,7 @@ import type { SearchTree } from '../mcts/search.ts';
 import type { Policy } from '../policy.ts';
 import type { Summary } from '../report/summary.ts';
 import { FolderCheckpoints } from '../run/checkpoints.ts';
+import { completionsFile, completionsParquet } from '../run/completions.ts';
 import { MetricsLogger, type MetricsLoggerOptions } from '../run/metrics_logger.ts';
 import {
   BASE_POLICY,
@@ -79,14 +80,20 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
     const run = openRunFolder(config, options);
     try {
       const { info } = backend;
-      process.stderr.write(`${config.run_name}: ${info.adapter} (${info.backend}, ${info.threads} threads), run folder ${run.path}\n`);
+      const device = `${info.adapter} (${info.backend}, ${info.threads} threads)`;
+      process.stderr.write(`${config.run_name}: ${device}, run folder ${run.path}\n`);
+      run.log(`${run.resumed ? 'resume' : 'start'}: ${device}, config ${run.configHash.slice(0, 12)}, phases ${phases.join(' ')}`);
+      const warn = (message: string) => {
+        process.stderr.write(`warning: ${message}\n`);
+        run.log(`warning: ${message}`);
+      };
       const checkpoints = new FolderCheckpoints(run, source);
       const journal = new Journal(run);
       const logger = new MetricsLogger({
         folder: run.path,
         phases: TRACKS,
         resumeAt: resumePoint(checkpoints, journal),
-        onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+        onWarning: warn,
       });
       const state: RunState = {
         config,
@@ -98,7 +105,7 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
         data,
         seconds: journal.peek<Record<string, number>>('seconds') ?? {},
         started: performance.now(),
-        training: (track) => trainingRun(track, config, checkpoints, logger, options.signal, bars),
+        training: (track) => trainingRun(track, config, checkpoints, logger, options.signal, bars, warn),
       };
       let summary: Summary | null = null;
       for (const phase of phases) summary = await timed(state, phase, () => PHASE[phase](state));
@@ -210,7 +217,15 @@ async function runRl(state: RunState): Promise<null> {
   const reference = config.rl.beta > 0 ? emptyPolicy(state.ctx, state.source) : undefined;
   if (reference) checkpoints.loadWeights('sft', reference);
   await withPolicy(policy, () =>
-    trainRl({ policy, reference, task: taskOf(data.cohort, config), expertFeatures: expert.features, config, run: state.training('rl') }),
+    trainRl({
+      policy,
+      reference,
+      task: taskOf(data.cohort, config),
+      expertFeatures: expert.features,
+      config,
+      run: state.training('rl'),
+      onRollouts: (step, rollouts) => state.run.write(completionsFile(step), completionsParquet(step, rollouts)),
+    }),
   );
   if (reference) destroyPolicy(reference);
   return null;
@@ -251,6 +266,7 @@ function trainingRun(
   logger: MetricsLogger,
   signal: AbortSignal,
   bars: Map<string, Progress>,
+  warn: (message: string) => void,
 ): TrainingRun {
   return {
     phase: track,
@@ -259,7 +275,7 @@ function trainingRun(
     checkpoints,
     signal,
     log: (step, metrics) => logger.log(track, step, metrics),
-    warn: (message) => process.stderr.write(`warning: ${message}\n`),
+    warn,
     progress: (done, total, note) => {
       let bar = bars.get(track);
       if (!bar) {
@@ -279,10 +295,16 @@ function trainingRun(
 async function timed<T>(state: RunState, phase: string, work: () => Promise<T>): Promise<T> {
   state.started = performance.now();
   const before = state.seconds[phase] ?? 0;
+  let outcome = 'done';
   try {
     return await work();
+  } catch (error) {
+    outcome = `stopped: ${(error as Error).message}`;
+    throw error;
   } finally {
-    state.seconds[phase] = before + (performance.now() - state.started) / 1000;
+    const seconds = (performance.now() - state.started) / 1000;
+    state.seconds[phase] = before + seconds;
     state.journal.keep('seconds', state.seconds);
+    state.run.log(`${phase} ${outcome} (${seconds.toFixed(1)} s)`);
   }
 }

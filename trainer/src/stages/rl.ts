@@ -31,6 +31,21 @@ export interface RlInputs {
   readonly expertFeatures: ExpertFeatures;
   readonly config: Config;
   readonly run: TrainingRun;
+  /** Told of the rollouts of each step (from 1), rewards included. */
+  readonly onRollouts?: (step: number, rollouts: readonly ScoredRollout[]) => void;
+}
+
+/** One rollout of a step, as it was trained on. */
+export interface ScoredRollout {
+  readonly patientId: string;
+  readonly text: string;
+  readonly numTokens: number;
+  readonly parsed: boolean;
+  readonly reward: number;
+  readonly classification: number;
+  readonly attention: number;
+  readonly advantage: number;
+  readonly clipHigh: number;
 }
 
 /** Trains `policy` in place for `rl.max_steps` steps, from the last checkpoint if there is one. */
@@ -84,6 +99,21 @@ export async function trainRl(inputs: RlInputs): Promise<void> {
     const rewards = scores.map((s) => s.total);
     const advantages = groupAdvantages(rewards, rl.num_generations, rl.scale_rewards);
     const clip = await clipRange(policy, rollouts, rl);
+
+    inputs.onRollouts?.(
+      step + 1,
+      rollouts.map((r, i) => ({
+        patientId: owners[i].id,
+        text: r.text,
+        numTokens: r.tokens.length,
+        parsed: scores[i].parsed,
+        reward: rewards[i],
+        classification: scores[i].classification,
+        attention: scores[i].attention,
+        advantage: advantages[i],
+        clipHigh: clip.high[i],
+      })),
+    );
 
     // -------------------------------------------------------------- loss and step
     const trained = chosen.map((p, i) => ({ prompt: p.tokens, completions: groups[i].map((r) => r.tokens) }));
