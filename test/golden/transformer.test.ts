@@ -14,7 +14,6 @@ import {
   AdamW,
   Context,
   Engine,
-  gatherRows,
   lmHeadCrossEntropy,
   loadParams,
   matmul,
@@ -52,7 +51,7 @@ const { optimizer: optimizerOptions, models }: Golden = JSON.parse(readFileSync(
 async function meanCrossEntropy(ctx: Context, model: Transformer, pack: Pack): Promise<number> {
   const tape = new Tape(ctx);
   const losses = ctx.scope(() => {
-    const hidden = gatherRows(ctx, model.forward(pack), pack.rows);
+    const hidden = model.forward(pack);
     const weights = new Float32Array(pack.targets.length).fill(1 / pack.targets.length);
     const read = ctx.read(lmHeadCrossEntropy(ctx, hidden, model.headWeight, pack.targets, weights));
     tape.backward();
@@ -88,7 +87,7 @@ describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) 
       const model = build();
       const { vocab_size: vocab, hidden_size: dim } = model.config;
       const logits = await ctx.scope(() => {
-        const hidden = gatherRows(ctx, model.forward(pack), pack.rows);
+        const hidden = model.forward(pack);
         const out = ctx.tensor([pack.rows.length, vocab]);
         matmul(ctx, 'nt', out, hidden, model.headWeight.value, { m: pack.rows.length, n: vocab, k: dim });
         return ctx.read(out);

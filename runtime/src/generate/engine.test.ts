@@ -14,7 +14,6 @@ import { Context } from '../context.ts';
 import { type DeviceName, openDevice } from '../device.ts';
 import { tinyConfig } from '../model/tiny.fixture.ts';
 import { Transformer } from '../model/transformer.ts';
-import { gatherRows } from '../ops/embedding.ts';
 import { lmHeadLogprobs } from '../ops/lm_head.ts';
 import { packGroups } from '../pack.ts';
 import { Engine, type EngineOptions, type SampleRequest, type SeqId } from './engine.ts';
@@ -52,7 +51,7 @@ const request = (seq: SeqId, stream: number, more: Partial<SampleRequest> = {}):
 async function score(ctx: Context, model: Transformer, prompt: Uint32Array, completions: Uint32Array[], temperature = 1) {
   const pack = packGroups([{ prompt, completions }]);
   const read = ctx.scope(() => {
-    const h = gatherRows(ctx, model.forward(pack), pack.rows);
+    const h = model.forward(pack);
     const { logprobs, entropy } = lmHeadLogprobs(ctx, h, model.headWeight, pack.targets, { temperature });
     return Promise.all([ctx.read(logprobs), ctx.read(entropy)]);
   });

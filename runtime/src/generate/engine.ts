@@ -220,7 +220,8 @@ export class Engine {
   #nextLogprobs(seqs: readonly Sequence[], tokenIds: readonly number[]): Promise<Float32Array>[] {
     const ctx = this.#ctx;
     for (const s of seqs) this.#cache.reserve(s.blocks, s.length - 1, s.length);
-    const logits = this.#logits(this.#feed(seqs.map((seq) => ({ token: seq.pending, position: seq.length - 1, seq }))));
+    const { ids, rows: fed } = this.#feedRows(seqs.map((seq) => ({ token: seq.pending, position: seq.length - 1, seq })));
+    const logits = this.#logits(this.#model.decode(ids, fed, this.#cache));
     const [rows, vocab] = logits.shape;
     return tokenIds.map((id) => {
       const [logprobs, entropy, lse] = [0, 0, 0].map(() => ctx.tensor([rows]));
@@ -323,13 +324,14 @@ export class Engine {
     }
     for (let at = 0; at < rows.length; at += this.#prefillRows) {
       this.#ctx.scope(() => {
-        this.#feed(rows.slice(at, at + this.#prefillRows));
+        const { ids, rows: part } = this.#feedRows(rows.slice(at, at + this.#prefillRows));
+        this.#model.prefill(ids, part, this.#cache);
       });
     }
   }
 
-  /** One pass of rows whose slots are reserved: hidden states, idle rows last. */
-  #feed(rows: readonly Row[]): Tensor {
+  /** What the device must know of rows whose slots are reserved; idle rows last. */
+  #feedRows(rows: readonly Row[]): { ids: Tensor; rows: DecodeRows } {
     const count = Math.max(rows.length, this.#minRows);
     const ids = new Uint32Array(count);
     const positions = new Uint32Array(count);
@@ -353,7 +355,7 @@ export class Engine {
       seqLens: views[3],
       blockTable: { ...views[4], shape: [count, table.width] },
     };
-    return this.#model.decode(views[0], decodeRows, this.#cache);
+    return { ids: views[0], rows: decodeRows };
   }
 
   /** (rows, width): the blocks of each row's sequence. */

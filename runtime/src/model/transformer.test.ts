@@ -12,7 +12,6 @@ import type { ReferenceBackend } from '../backend/reference.ts';
 import type { Backend } from '../backend.ts';
 import { Context } from '../context.ts';
 import { type DeviceName, openDevice } from '../device.ts';
-import { gatherRows } from '../ops/embedding.ts';
 import { lmHeadCrossEntropy, lmHeadLogprobs } from '../ops/lm_head.ts';
 import { type Pack, packGroups, splitPacks } from '../pack.ts';
 import { Tape } from '../tape.ts';
@@ -64,7 +63,7 @@ function objective(
   weights: Float32Array,
 ): { values: Tensor; backward: () => void } {
   const tape = ctx.tape;
-  const rows = gatherRows(ctx, model.forward(pack), pack.rows);
+  const rows = model.forward(pack);
   if (head === 'cross_entropy') {
     const values = lmHeadCrossEntropy(ctx, rows, model.headWeight, pack.targets, weights);
     return { values, backward: () => tape?.backward() };

@@ -3,13 +3,15 @@
  *
  *   x = embed(ids);  per layer: x += o_proj(attention(norm(x)));  x += down(silu(gate(norm(x))) up(norm(x)));  h = norm(x)
  *
- * `forward` runs packed batches (training, scoring); `decode` runs rows against a paged KV cache (generation). Same parameters.
+ * `forward` runs packed batches (training, scoring); `decode` and `prefill` run rows against a paged KV cache (generation). Same
+ * parameters. What nobody reads is not computed: past its attention the last layer has only the rows that `forward` returns, and in
+ * `prefill` it has keys and values alone.
  */
 import { attentionDecode as decodeSpec } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
 import { add } from '../ops/add.ts';
 import { attention } from '../ops/attention.ts';
-import { embedding } from '../ops/embedding.ts';
+import { embedding, gatherRows } from '../ops/embedding.ts';
 import { linear } from '../ops/linear.ts';
 import { rmsnorm } from '../ops/rmsnorm.ts';
 import { rope, ropeTable } from '../ops/rope.ts';
@@ -99,10 +101,14 @@ export class Transformer {
     for (const [name, values] of initWeights(this.config, this.params.list, seed, scheme)) this.params.write(name, values);
   }
 
-  /** Hidden states (T, C) after the final norm. Recorded if a tape is. @throws Error when a position exceeds the context. */
+  /**
+   * Hidden states (N, C) after the final norm of the rows of T that predict the pack's targets (`pack.rows`). Recorded if a tape is.
+   * @throws Error when a position exceeds the context.
+   */
   forward(pack: Pack): Tensor {
     const ctx = this.#ctx;
     const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim, max_position_embeddings: limit } = this.config;
+    const layers = this.config.num_hidden_layers;
     const longest = pack.positions.reduce((m, p) => Math.max(m, p + 1), 0);
     if (longest > limit) throw new Error(`forward: a sequence of ${longest} tokens exceeds the context of ${limit}; shorten the prompt`);
     return ctx.scope(() => {
@@ -111,34 +117,33 @@ export class Transformer {
       const [positions, flatSeg] = views;
       const seg = { ...flatSeg, shape: [pack.ids.length, 4] };
       const x = embedding(ctx, this.params.get('model.embed_tokens.weight'), pack.ids);
-      return this.#layers(x, positions, (_, q, k, v) => attention(ctx, q, k, v, seg, { heads, kvHeads, headDim }));
+      const attend: Attend = (_, q, k, v) => attention(ctx, q, k, v, seg, { heads, kvHeads, headDim });
+      return this.#finalNorm(this.#layers(x, layers, positions, attend, pack.rows));
     });
   }
 
   /** Writes the rows' keys and values into the cache and returns their hidden states (rows, C) after the final norm. No tape. */
   decode(ids: Tensor, rows: DecodeRows, cache: PagedKv): Tensor {
     const ctx = this.#ctx;
-    const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
-    if (ctx.tape) throw new Error('decode: a tape is recording; generation has no backward');
-    const { blockSize, numBlocks } = cache;
-    const [count, maxBlocks] = rows.blockTable.shape;
-    const kvShape = { rows: count, kv_heads: kvHeads, head_dim: headDim };
+    this.#expectNoTape('decode');
     return ctx.scope(() => {
       const x = embedding(ctx, this.params.get('model.embed_tokens.weight'), ids);
-      return this.#layers(x, rows.positions, (layer, q, k, v) => {
-        const kv = [cache.keys[layer], cache.values[layer]];
-        ctx.run(decodeSpec, 'kv_write', [...kv, k, v, rows.slots], { ...kvShape, num_slots: numBlocks * blockSize });
-        const o = ctx.tensor(q.shape);
-        ctx.run(decodeSpec, 'attention_decode', [o, q, ...kv, rows.blockTable, rows.seqLens], {
-          ...kvShape,
-          heads,
-          block_size: blockSize,
-          max_blocks: maxBlocks,
-          num_blocks: numBlocks,
-          scale: 1 / Math.sqrt(headDim),
-        });
-        return o;
-      });
+      const attend: Attend = (layer, q, k, v) => this.#attendCached(layer, q, k, v, rows, cache);
+      return this.#finalNorm(this.#layers(x, this.config.num_hidden_layers, rows.positions, attend));
+    });
+  }
+
+  /** Writes the rows' keys and values into the cache, as `decode` does, and computes nothing else. No tape. */
+  prefill(ids: Tensor, rows: DecodeRows, cache: PagedKv): void {
+    const ctx = this.#ctx;
+    this.#expectNoTape('prefill');
+    const last = this.config.num_hidden_layers - 1;
+    ctx.scope(() => {
+      const embedded = embedding(ctx, this.params.get('model.embed_tokens.weight'), ids);
+      const attend: Attend = (layer, q, k, v) => this.#attendCached(layer, q, k, v, rows, cache);
+      const x = this.#layers(embedded, last, rows.positions, attend);
+      const { k, v } = this.#keysAndValues(last, this.#inputNorm(last, x), rows.positions);
+      this.#writeCache(last, k, v, rows, cache);
     });
   }
 
@@ -147,31 +152,79 @@ export class Transformer {
     this.#ctx.free(this.#cosSin);
   }
 
-  #layers(x: Tensor, positions: Tensor, attend: Attend): Tensor {
-    const ctx = this.#ctx;
-    for (let i = 0; i < this.config.num_hidden_layers; i++) {
-      const input = x;
-      x = ctx.scope(() => this.#layer(i, input, positions, attend));
-      if (!ctx.tape) ctx.free(input);
-    }
-    return rmsnorm(ctx, x, this.params.get('model.norm.weight'), this.config.rms_norm_eps);
+  #expectNoTape(what: string): void {
+    if (this.#ctx.tape) throw new Error(`${what}: a tape is recording; generation has no backward`);
   }
 
-  #layer(i: number, x: Tensor, positions: Tensor, attend: Attend): Tensor {
+  #writeCache(layer: number, k: Tensor, v: Tensor, rows: DecodeRows, cache: PagedKv): void {
+    const { num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
+    const params = { rows: k.shape[0], kv_heads: kvHeads, head_dim: headDim, num_slots: cache.numBlocks * cache.blockSize };
+    this.#ctx.run(decodeSpec, 'kv_write', [cache.keys[layer], cache.values[layer], k, v, rows.slots], params);
+  }
+
+  #attendCached(layer: number, q: Tensor, k: Tensor, v: Tensor, rows: DecodeRows, cache: PagedKv): Tensor {
+    const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
+    const [count, maxBlocks] = rows.blockTable.shape;
+    this.#writeCache(layer, k, v, rows, cache);
+    const o = this.#ctx.tensor(q.shape);
+    const inputs = [q, cache.keys[layer], cache.values[layer], rows.blockTable, rows.seqLens];
+    this.#ctx.run(decodeSpec, 'attention_decode', [o, ...inputs], {
+      rows: count,
+      heads,
+      kv_heads: kvHeads,
+      head_dim: headDim,
+      block_size: cache.blockSize,
+      max_blocks: maxBlocks,
+      num_blocks: cache.numBlocks,
+      scale: 1 / Math.sqrt(headDim),
+    });
+    return o;
+  }
+
+  /** The first `count` layers, (T, C) -> (T, C); with `read`, (N, C): the last layer has only those rows past its attention. */
+  #layers(x: Tensor, count: number, positions: Tensor, attend: Attend, read?: Uint32Array): Tensor {
     const ctx = this.#ctx;
-    const { num_attention_heads: heads, num_key_value_heads: kvHeads, rms_norm_eps: eps } = this.config;
-    const at = `model.layers.${i}`;
-    const project = (from: Tensor, name: string): Tensor => {
-      const bias = `${at}.${name}.bias`;
-      return linear(ctx, from, this.params.get(`${at}.${name}.weight`), this.params.has(bias) ? this.params.get(bias) : undefined);
-    };
-    const normed = rmsnorm(ctx, x, this.params.get(`${at}.input_layernorm.weight`), eps);
+    for (let i = 0; i < count; i++) {
+      const input = x;
+      x = ctx.scope(() => this.#layer(i, input, positions, attend, i === count - 1 ? read : undefined));
+      if (!ctx.tape) ctx.free(input);
+    }
+    return x;
+  }
+
+  #finalNorm(x: Tensor): Tensor {
+    return rmsnorm(this.#ctx, x, this.params.get('model.norm.weight'), this.config.rms_norm_eps);
+  }
+
+  /** One layer; past its attention, only the rows in `read` (all, if not given). */
+  #layer(i: number, x: Tensor, positions: Tensor, attend: Attend, read?: Uint32Array): Tensor {
+    const ctx = this.#ctx;
+    const { num_attention_heads: heads, rms_norm_eps: eps } = this.config;
+    const project = (from: Tensor, name: string): Tensor => this.#project(i, from, name);
+    const normed = this.#inputNorm(i, x);
     const q = rope(ctx, project(normed, 'self_attn.q_proj'), positions, this.#cosSin, heads);
-    const k = rope(ctx, project(normed, 'self_attn.k_proj'), positions, this.#cosSin, kvHeads);
-    const v = project(normed, 'self_attn.v_proj');
-    const mid = add(ctx, x, project(attend(i, q, k, v), 'self_attn.o_proj'));
-    const normedMid = rmsnorm(ctx, mid, this.params.get(`${at}.post_attention_layernorm.weight`), eps);
+    const { k, v } = this.#keysAndValues(i, normed, positions);
+    const attended = attend(i, q, k, v);
+    const only = (t: Tensor): Tensor => (read ? gatherRows(ctx, t, read) : t);
+    const mid = add(ctx, only(x), project(only(attended), 'self_attn.o_proj'));
+    const normedMid = rmsnorm(ctx, mid, this.params.get(`model.layers.${i}.post_attention_layernorm.weight`), eps);
     const mlp = swiglu(ctx, project(normedMid, 'mlp.gate_proj'), project(normedMid, 'mlp.up_proj'));
     return add(ctx, mid, project(mlp, 'mlp.down_proj'));
+  }
+
+  #inputNorm(i: number, x: Tensor): Tensor {
+    return rmsnorm(this.#ctx, x, this.params.get(`model.layers.${i}.input_layernorm.weight`), this.config.rms_norm_eps);
+  }
+
+  #keysAndValues(i: number, normed: Tensor, positions: Tensor): { k: Tensor; v: Tensor } {
+    const k = rope(this.#ctx, this.#project(i, normed, 'self_attn.k_proj'), positions, this.#cosSin, this.config.num_key_value_heads);
+    return { k, v: this.#project(i, normed, 'self_attn.v_proj') };
+  }
+
+  /** from W^T, plus the bias if the model has one. */
+  #project(i: number, from: Tensor, name: string): Tensor {
+    const at = `model.layers.${i}.${name}`;
+    const bias = `${at}.bias`;
+    return linear(this.#ctx, from, this.params.get(`${at}.weight`), this.params.has(bias) ? this.params.get(bias) : undefined);
   }
 }

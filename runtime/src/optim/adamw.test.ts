@@ -12,7 +12,6 @@ import { loadOptimizer, loadParams, saveOptimizer, saveParams } from '../io/chec
 import { parseSafetensors, writeSafetensors } from '../io/safetensors.ts';
 import { tinyConfig, tinyGroups } from '../model/tiny.fixture.ts';
 import { Transformer } from '../model/transformer.ts';
-import { gatherRows } from '../ops/embedding.ts';
 import { lmHeadCrossEntropy } from '../ops/lm_head.ts';
 import { packGroups } from '../pack.ts';
 import { ParamStore } from '../params.ts';
@@ -97,7 +96,7 @@ async function training(device: 'reference' | 'wasm') {
   const step = async (): Promise<number> => {
     const tape = new Tape(ctx);
     model.params.zeroGrad();
-    const losses = lmHeadCrossEntropy(ctx, gatherRows(ctx, model.forward(pack), pack.rows), model.headWeight, pack.targets, weights);
+    const losses = lmHeadCrossEntropy(ctx, model.forward(pack), model.headWeight, pack.targets, weights);
     const read = ctx.read(losses);
     tape.backward();
     optimizer.step({ lr: 0.01 });

@@ -1,5 +1,5 @@
 /** Log-probs of given completions under the policy as it stands, without gradients: the frozen reference of the KL term. */
-import { gatherRows, lmHeadLogprobs, type PromptGroup, splitPacks } from '@eagrl/runtime';
+import { lmHeadLogprobs, type PromptGroup, splitPacks } from '@eagrl/runtime';
 import type { Policy } from '../policy.ts';
 
 /** One array per completion, over all groups in order. */
@@ -13,7 +13,7 @@ export async function completionLogprobs(
   const filled = new Uint32Array(lengths.length);
   for (const pack of splitPacks(groups, maxTokens)) {
     const values = await ctx.scope(() => {
-      const hidden = gatherRows(ctx, model.forward(pack), pack.rows);
+      const hidden = model.forward(pack);
       return ctx.read(lmHeadLogprobs(ctx, hidden, model.headWeight, pack.targets, { temperature }).logprobs);
     });
     pack.completionOf.forEach((c, n) => {

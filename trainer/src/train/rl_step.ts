@@ -5,7 +5,7 @@
  *
  * Paper: EAG-RL, Stage 2. `dapo` is the mean over all tokens of the mini-batch, `grpo` the mean over completions of their token means.
  */
-import { type AdamW, clippedRatio, gatherRows, lmHeadLogprobs, type PromptGroup, packTokens, splitPacks, Tape } from '@eagrl/runtime';
+import { type AdamW, clippedRatio, lmHeadLogprobs, type PromptGroup, packTokens, splitPacks, Tape } from '@eagrl/runtime';
 import type { Policy } from '../policy.ts';
 
 /** Rollouts of whole groups; per-completion columns count over all groups in order. */
@@ -70,7 +70,7 @@ export async function rlGradients(policy: Policy, batch: RlBatch, options: RlSte
     numTargets += pack.targets.length;
     const tape = new Tape(ctx);
     ctx.scope(() => {
-      const hidden = gatherRows(ctx, model.forward(pack), pack.rows);
+      const hidden = model.forward(pack);
       const { logprobs } = lmHeadLogprobs(ctx, hidden, model.headWeight, pack.targets, { temperature: options.temperature });
       const old = ctx.from(packTokens(pack, batch.oldLogprobs));
       const result = clippedRatio(

@@ -2,7 +2,7 @@
  * One supervised step: negative log-likelihood of the completion tokens given their prompts, mean over the target tokens of the whole
  * optimiser step, so that cutting the batch into packs changes nothing.
  */
-import { type AdamW, gatherRows, lmHeadCrossEntropy, type PromptGroup, splitPacks, Tape } from '@eagrl/runtime';
+import { type AdamW, lmHeadCrossEntropy, type PromptGroup, splitPacks, Tape } from '@eagrl/runtime';
 import type { Policy } from '../policy.ts';
 
 export interface SftStepOptions {
@@ -35,7 +35,7 @@ export async function sftGradients(
     numTokens += pack.ids.length;
     const tape = new Tape(ctx);
     ctx.scope(() => {
-      const hidden = gatherRows(ctx, model.forward(pack), pack.rows);
+      const hidden = model.forward(pack);
       const weights = new Float32Array(pack.targets.length).fill(1 / numTargets);
       losses.push(ctx.read(lmHeadCrossEntropy(ctx, hidden, model.headWeight, pack.targets, weights)));
       tape.backward();
