@@ -79,16 +79,16 @@ export const TINY: Flags = {
   config: 'configs/smoke.yaml',
   'run-name': 'tiny',
   device: 'wasm',
-  'data.num-train': '12',
-  'data.num-val': '12',
   'data.num-test': '12',
   'expert.ensemble': '2',
-  'mcts.num-cases': '8',
+  'mcts.num-simulations': '2',
+  'mcts.max-depth': '3',
   'mcts.batch-size': '4',
   'mcts.max-step-tokens': '64',
   'sft.train-batch-size': '2',
-  'rl.num-generations': '2',
   'rl.max-steps': '4',
+  'rl.max-completion-length': '64',
+  'eval.max-completion-length': '64',
   'checkpoint.every-steps': '2',
 };
 
@@ -101,7 +101,7 @@ const isTime = (key: string): boolean => /^(time|perf)\/|^step_time$|seconds/.te
 /** What a file of a run folder says, apart from when, how long and where it was said. */
 function essence(path: string, name: string): string {
   if (name.startsWith('tensorboard/')) return `${readFileSync(path).length} bytes`; // records of fixed size, each with its wall time
-  if (name.endsWith('.safetensors')) return createHash('sha256').update(readFileSync(path)).digest('hex');
+  if (/\.(safetensors|parquet)$/.test(name)) return createHash('sha256').update(readFileSync(path)).digest('hex');
   const text = readFileSync(path, 'utf8');
   if (name === 'metrics.jsonl') {
     const records = text
@@ -119,13 +119,16 @@ function essence(path: string, name: string): string {
   return text;
 }
 
-/** Every file of a finished run with its essence; unfinished files that a kill left beside, wall times and the drawn report are left out. */
+/** Files that are about wall time, and the report drawn from them. */
+const TIMED = new Set(['report.html', 'state/seconds.json', 'logs/run.log']);
+
+/** Every file of a finished run with its essence, but those of TIMED. */
 export function essenceOf(folder: string): Map<string, string> {
   const files = new Map<string, string>();
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     const name = relative(folder, path);
-    if (entry.isDirectory() || /\.tmp-\d+/.test(name) || name === 'report.html' || name === 'state/seconds.json') continue;
+    if (entry.isDirectory() || TIMED.has(name)) continue;
     files.set(name.replace(/events\.out\.tfevents\.\d+/, 'events.out.tfevents'), essence(path, name));
   }
   return files;

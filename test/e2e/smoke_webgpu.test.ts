@@ -8,31 +8,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readMetrics } from '../../trainer/src/run/metrics_logger.ts';
-import { eagrl, type Finished, type Flags, TINY, words } from './cli.ts';
-
-/**
- * On this adapter a decode step of the shipped policy takes some 0.7 s of one core and training some 25 tokens/s: as few of both as
- * every phase can do with, and all trees in one batch. A step of 48 tokens has room for a final answer.
- */
-const FEW: Flags = {
-  'data.num-test': '4',
-  'expert.ensemble': '1',
-  'mcts.batch-size': '8',
-  'mcts.num-simulations': '1',
-  'mcts.max-depth': '2',
-  'mcts.max-step-tokens': '48',
-  'sft.train-batch-size': '4',
-  'rl.max-steps': '1',
-  'rl.max-completion-length': '24',
-  'eval.max-completion-length': '8',
-};
+import { eagrl, type Finished } from './cli.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'eagrl-smoke-'));
 afterAll(() => rmSync(work, { recursive: true, force: true }));
-const folder = join(work, 'tiny');
+const folder = join(work, 'smoke');
 let finished: Finished;
 beforeAll(async () => {
-  finished = await eagrl('run', ...words({ ...TINY, ...FEW, device: 'webgpu-software', 'output-dir': work }), '--json');
+  finished = await eagrl('run', '--config', 'configs/smoke.yaml', '--device', 'webgpu-software', '--output-dir', work, '--json');
 }, 900_000);
 
 test('both stages run to their end', () => {

@@ -26,7 +26,7 @@ describe('loadConfig', () => {
     expect(config.rl.max_steps).toBe(9);
     expect(config.rl.learning_rate).toBe(2e-5);
     expect(config.seed).toBe(5);
-    expect(config.rl.num_generations).toBe(4); // smoke.yaml
+    expect(config.rl.num_generations).toBe(2); // smoke.yaml
     expect(config.rl.epsilon_high_max).toBe(0.4); // default
   });
 

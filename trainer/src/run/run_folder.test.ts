@@ -73,7 +73,20 @@ describe('openRunFolder', () => {
     writeFileSync(join(folder, 'configs', 'resolved.yaml.tmp-1'), 'rl');
     const run = openRunFolder(config, { resume: true });
     expect(run.resumed).toBe(false);
+    expect(readdirSync(join(folder, 'configs'))).toEqual(['resolved.yaml']);
     run.close();
+  });
+
+  it('what a killed process left unfinished goes when the run is opened again', () => {
+    const first = openRunFolder(config);
+    first.write('eval/a.json', '{}');
+    first.close();
+    mkdirSync(join(folder, 'checkpoints', 'checkpoint-2.tmp-77'), { recursive: true });
+    writeFileSync(join(folder, 'checkpoints', 'checkpoint-2.tmp-77', 'model.safetensors'), 'half');
+    writeFileSync(join(folder, 'eval', 'a.json.tmp-77'), '{');
+    openRunFolder(config, { resume: true }).close();
+    expect(readdirSync(join(folder, 'checkpoints'))).toEqual([]);
+    expect(readdirSync(join(folder, 'eval'))).toEqual(['a.json']);
   });
 
   it('resume and clean exclude each other', () => {

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { configFromYaml, configHash, configToYaml } from '../config/load.ts';
 import { differingKeys } from '../config/resolve.ts';
 import type { Config } from '../config/schema.ts';
-import { asStorageError, writeFileAtomic } from '../util/atomic.ts';
+import { asStorageError, removeUnfinished, writeFileAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
 import { collectEnvironment, type Environment } from './environment.ts';
 import { takeLock } from './lock.ts';
@@ -85,6 +85,7 @@ export function openRunFolder(config: Config, options: OpenRunOptions = {}): Run
     }
     const resumed = isRun && options.resume === true;
     if (resumed) checkSameConfig(path, config);
+    removeUnfinished(path);
     const environment = collectEnvironment();
     const hash = configHash(config);
     const logFile = join(path, 'logs', 'run.log');

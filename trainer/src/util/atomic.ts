@@ -1,6 +1,6 @@
 /**
  * Writes that either happen or leave what was there: write beside, fsync, rename, fsync the folder. A process killed at any
- * moment leaves the old content or the new one, and at worst a `.tmp-<pid>` beside it, which the next write replaces.
+ * moment leaves the old content or the new one, and at worst a `.tmp-<pid>` beside it, which `--resume` removes.
  */
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -90,6 +90,13 @@ export async function writeDirectoryAtomic(path: string, fill: (beside: string) 
     rmSync(beside, { recursive: true, force: true });
     recoverDirectory(path);
     throw asStorageError(error, path);
+  }
+}
+
+/** Removes what killed processes left unfinished below a folder that nobody else writes to. */
+export function removeUnfinished(folder: string): void {
+  for (const name of readdirSync(folder, { recursive: true }) as string[]) {
+    if (/\.tmp-\d+$/.test(name)) rmSync(join(folder, name), { recursive: true, force: true });
   }
 }
 
