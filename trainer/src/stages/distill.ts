@@ -89,7 +89,10 @@ export async function collectTrees({ policy, task, expertFeatures, config, run, 
           ),
       );
       // Logged before it is kept: a kill in between redoes both, and the resumed log drops this line.
-      run.log(done, searchMetrics(found, config.mcts.num_simulations * done, (performance.now() - started) / 1000));
+      run.log(done, {
+        ...searchMetrics(found, config.mcts.num_simulations * done, (performance.now() - started) / 1000),
+        'mcts/kept_trajectories': selectTrajectories([...trees, ...found], task).trajectories.length,
+      });
       return { trees: found.map((t) => ({ id: t.id, nodes: t.nodes.map((n) => ({ ...n, tokens: Array.from(n.tokens) })) })) };
     });
     const restored = batch.trees.map((t) => ({ id: t.id, nodes: t.nodes.map((n) => ({ ...n, tokens: Uint32Array.from(n.tokens) })) }));

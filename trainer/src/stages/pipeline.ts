@@ -274,7 +274,7 @@ function trainingRun(
     checkpointEvery: config.checkpoint.every_steps,
     checkpoints,
     signal,
-    log: (step, metrics) => logger.log(track, step, metrics),
+    log: (step, metrics) => logger.log(track, step, { ...metrics, 'perf/peak_memory': process.resourceUsage().maxRSS * 1024 }),
     warn,
     progress: (done, total, note) => {
       let bar = bars.get(track);
