@@ -11,12 +11,17 @@ export interface Feature {
   readonly high?: number;
   readonly lowFemale?: number;
   readonly highFemale?: number;
+  /** The values a categorical feature can have, ascending; the expert reads it one-hot, a prompt shows the value. */
+  readonly levels?: readonly number[];
 }
 
 export type Sex = 'male' | 'female';
 
+/** One sample: a patient, or one ICU stay of a patient who has several. */
 export interface Patient {
   readonly id: string;
+  /** The person, when one can have several samples: all of them belong to one split. Absent: the person is `id`. */
+  readonly subject?: string;
   readonly sex: Sex;
   readonly age: number;
   /** Days since the first visit, ascending; length T. */

@@ -12,7 +12,10 @@ export interface ConfigFlags {
 /** Adds --config, --dry-run, --json, and lets `--section.key value` through to the config. */
 export function withConfig(command: Command): Command {
   return command
-    .option('-c, --config <file>', 'YAML file, or the name of a shipped one: configs/demo.yaml, configs/smoke.yaml, configs/tjh.yaml')
+    .option(
+      '-c, --config <file>',
+      'YAML file, or the name of a shipped one: configs/demo.yaml, configs/smoke.yaml, configs/tjh.yaml, configs/mimic4.yaml',
+    )
     .option('--dry-run', 'print the resolved config and stop')
     .option('--json', 'results as one JSON line on stdout')
     .allowUnknownOption()

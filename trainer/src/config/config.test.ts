@@ -31,7 +31,8 @@ describe('loadConfig', () => {
   });
 
   it.each(presetNames())('shipped config %s resolves', (name) => {
-    const overrides = name === 'tjh' ? ['--data.path', 'a.xlsx', '--data.split', 'b.json'] : [];
+    const files: Record<string, string[]> = { tjh: ['--data.path', 'a.xlsx', '--data.split', 'b.json'], mimic4: ['--data.path', 'folder'] };
+    const overrides = files[name] ?? [];
     expect(loadConfig({ path: `configs/${name}.yaml`, overrides }).run_name).toBe(name);
   });
 
@@ -39,8 +40,9 @@ describe('loadConfig', () => {
     ['a missing file', () => loadConfig({ path: 'no/such.yaml' }), 'no file no/such.yaml'],
     ['bad YAML', () => loadConfig({ path: yaml('rl: [1') }), 'cannot read'],
     ['a list for a config', () => loadConfig({ path: yaml('- 1') }), 'holds no keys'],
-    ['an unknown preset', () => loadConfig({ overrides: ['--preset', 'demos'] }), 'there are demo, pretrain, smoke, tjh'],
+    ['an unknown preset', () => loadConfig({ overrides: ['--preset', 'demos'] }), 'there are demo, mimic4, pretrain, smoke, tjh'],
     ['tjh without files', () => loadConfig({ path: 'configs/tjh.yaml' }), 'needs data.path'],
+    ['mimic4 without a folder', () => loadConfig({ path: 'configs/mimic4.yaml' }), 'needs data.path'],
   ])('refuses %s', (_title, load, message) => {
     expect(load).toThrow(ConfigError);
     expect(load).toThrow(message);
@@ -84,6 +86,10 @@ describe('resolveConfig', () => {
     [{ rl: { num_generations: 1 } }, 'rl.num_generations'],
     [{ rl: { epsilon_high_min: 0.5 } }, 'above rl.epsilon_high_max'],
     [{ expert: { hidden_size: 10, num_heads: 4 } }, 'no multiple'],
+    [{ data: { task: 'readmission' } }, 'needs data.kind mimic4'],
+    [{ data: { horizon_days: 2 } }, 'mortality of tjh or mimic4'],
+    [{ data: { kind: 'mimic4', path: 'f', task: 'readmission', horizon_days: 2 } }, 'mortality of tjh or mimic4'],
+    [{ data: { val_fraction: 0.5, test_fraction: 0.5 } }, 'nobody to train on'],
   ])('refuses %j', (layer, message) => {
     expect(() => resolveConfig(layer)).toThrow(ConfigError);
     expect(() => resolveConfig(layer)).toThrow(message);

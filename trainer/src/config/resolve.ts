@@ -61,6 +61,22 @@ function checkTogether(config: Config, where: string): void {
       `${where}: data.kind tjh needs data.path (the .xlsx) and data.split (the ids); pass --data.path FILE --data.split FILE`,
     );
   }
+  if (data.kind === 'mimic4' && data.path === null) {
+    throw new ConfigError(`${where}: data.kind mimic4 needs data.path (the folder with hosp/ and icu/); pass --data.path FOLDER`);
+  }
+  if (data.task === 'readmission' && data.kind !== 'mimic4') {
+    throw new ConfigError(`${where}: data.task readmission needs data.kind mimic4; ${data.kind} knows mortality alone`);
+  }
+  if (data.horizon_days !== null && (data.task !== 'mortality' || data.kind === 'synthetic')) {
+    throw new ConfigError(
+      `${where}: data.horizon_days counts back from death or discharge: mortality of tjh or mimic4; leave it null here`,
+    );
+  }
+  if (data.val_fraction + data.test_fraction >= 1) {
+    throw new ConfigError(
+      `${where}: data.val_fraction ${data.val_fraction} and data.test_fraction ${data.test_fraction} leave nobody to train on; lower them`,
+    );
+  }
   if (rl.epsilon_high_min > rl.epsilon_high_max) {
     throw new ConfigError(
       `${where}: rl.epsilon_high_min ${rl.epsilon_high_min} is above rl.epsilon_high_max ${rl.epsilon_high_max}; swap them`,

@@ -13,11 +13,13 @@ const probabilityMass = z.number().gt(0).max(1);
 const schedule = z.enum(['constant', 'linear', 'cosine']);
 
 const data = z.strictObject({
-  /** `synthetic`: generated, known causes; `tjh`: the Tongji COVID-19 workbook, read from `path`. */
-  kind: z.enum(['synthetic', 'tjh']).default('synthetic'),
-  /** Workbook (.xlsx) of `tjh`. */
+  /** `synthetic`: generated, known causes; `tjh`: the Tongji COVID-19 workbook; `mimic4`: a MIMIC-IV folder; both read from `path`. */
+  kind: z.enum(['synthetic', 'tjh', 'mimic4']).default('synthetic'),
+  /** In-hospital mortality, or 30-day readmission (`mimic4` alone). */
+  task: z.enum(['mortality', 'readmission']).default('mortality'),
+  /** Workbook (.xlsx) of `tjh`; folder with hosp/ and icu/ of `mimic4`. */
   path: z.string().nullable().default(null),
-  /** JSON file with the patient ids of train, val and test of `tjh`. */
+  /** JSON file with the ids of train, val and test: patients of `tjh`, ICU stays of `mimic4` (null there: drawn by `seed`). */
   split: z.string().nullable().default(null),
   /** Patients generated per split; [d] 400 test patients give AUROC a standard error near 0.02. */
   num_train: count.default(600),
@@ -25,7 +27,16 @@ const data = z.strictObject({
   num_test: count.default(400),
   /** Patients with fewer visits are left out; [a] both 1 (361 patients) and 2 (the paper's filter) are published for TJH. */
   min_visits: z.union([z.literal(1), z.literal(2)]).default(1),
-  /** Seed of the generated cohort, apart from `seed` so that seeds of a run can be compared on one cohort [d]. */
+  /** Only days at least so many before the day of death or discharge; null: all, the published protocol [a]. Mortality alone. */
+  horizon_days: index.nullable().default(null),
+  /** `mimic4`: latest days shown one by one; all days before them become one row [a]. */
+  max_days: count.default(7),
+  /** `mimic4`: at most so many ICU stays, drawn by patient; null: all. */
+  max_stays: count.nullable().default(null),
+  /** `mimic4` without `split`: shares of the patients, drawn within those with a positive stay and those without [d]. */
+  val_fraction: fraction.default(0.1),
+  test_fraction: fraction.default(0.2),
+  /** Seed of the generated cohort and of drawn splits, apart from `seed` so that seeds of a run can be compared on one cohort [d]. */
   seed: index.default(0),
 });
 
@@ -169,7 +180,7 @@ const checkpoint = z.strictObject({
 
 /** Nested sections are built from their own defaults, so `{}` is a whole config. */
 export const configSchema = z.strictObject({
-  /** A config shipped with the package (`demo`, `smoke`, `tjh`) that this one builds on. */
+  /** A config shipped with the package (`demo`, `smoke`, `tjh`, `mimic4`) that this one builds on. */
   preset: z.string().nullable().default(null),
   run_name: z
     .string()

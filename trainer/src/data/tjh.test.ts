@@ -176,10 +176,12 @@ describe('TJH loader: bad input', () => {
     expect(await refusal(() => {}, { train: [1], val: [3, 4], test: [5, 6] })).toContain('one class');
   });
   it('id in two splits', async () => {
-    expect(await refusal(() => {}, { ...goodSplit, test: [5, 6, 1] })).toContain('patient 1');
+    expect(await refusal(() => {}, { ...goodSplit, test: [5, 6, 1] })).toContain(
+      'split "test", entry 3: this patient is already in split "train"',
+    );
   });
   it('id not in the file', async () => {
-    expect(await refusal(() => {}, { ...goodSplit, test: [5, 6, 77] })).toContain('patient 77');
+    expect(await refusal(() => {}, { ...goodSplit, test: [5, 6, 77] })).toContain('entry 3: names a patient who is not in the data');
   });
   it('split file without a split', async () => {
     expect(await refusal(() => {}, { train: [1, 2], val: [3, 4] })).toContain('"test"');

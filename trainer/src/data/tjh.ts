@@ -29,13 +29,18 @@ export type SplitIds = Readonly<Record<SplitName, readonly string[]>>;
 /** What one rule left over. */
 export interface FlowRow {
   readonly rule: string;
+  /** What a row is; rows of the file (TJH) when absent. */
+  readonly unit?: 'ICU stays' | 'chart rows';
   readonly rows: number;
-  readonly patients: number;
+  /** Null where nobody counted them. */
+  readonly patients: number | null;
 }
 
 export interface TjhOptions {
   /** Patients with fewer visits are left out: 1 keeps all, 2 is the EAG-RL paper's filter. */
   readonly minVisits?: 1 | 2;
+  /** Only visits at least so many days before the day of discharge (of death, for the dead); null = all. */
+  readonly horizonDays?: number | null;
   /** File name of the splits, for messages. */
   readonly splitSource: string;
 }
@@ -92,6 +97,8 @@ interface Person {
   readonly age: number;
   readonly gender: number;
   readonly outcome: number;
+  /** Last discharge date given, days since 1970-01-01. */
+  discharged: number;
   readonly draws: Draw[];
 }
 
@@ -152,8 +159,10 @@ function readPeople(source: Sheet, { meta, labs }: Header): { people: Map<string
     if (gender !== 1 && gender !== 2) throw new DataError(`${at(r, 'gender')}: expected 1 (male) or 2 (female), got another number`);
     if (outcome !== 0 && outcome !== 1) throw new DataError(`${at(r, 'outcome')}: expected 0 (survived) or 1 (died), got another number`);
     const person = people.get(id);
-    if (person === undefined) people.set(id, { age, gender, outcome, draws: [{ day: dayOf(recorded), values }] });
+    if (person === undefined)
+      people.set(id, { age, gender, outcome, discharged: dayOf(discharged), draws: [{ day: dayOf(recorded), values }] });
     else {
+      person.discharged = Math.max(person.discharged, dayOf(discharged));
       if (person.outcome !== outcome) throw new DataError(`${at(r, 'outcome')}: differs from the same patient's earlier rows`);
       if (person.gender !== gender) throw new DataError(`${at(r, 'gender')}: differs from the same patient's earlier rows`);
       person.draws.push({ day: dayOf(recorded), values });
@@ -200,10 +209,19 @@ function toPatient(id: string, { age, gender, outcome, draws }: Person, numLabs:
 export function tjhCohort(source: Sheet, ids: SplitIds, options: TjhOptions): { cohort: Cohort; flow: FlowRow[] } {
   const header = readHeader(source);
   const { people, flow } = readPeople(source, header);
-  const everyone = [...people].map(([id, person]) => toPatient(id, person, header.labs.length));
+  const build = (persons: Iterable<[string, Person]>) => Array.from(persons, ([id, person]) => toPatient(id, person, header.labs.length));
+  let everyone = build(people);
   const visits = (patients: readonly Patient[]) => patients.reduce((sum, p) => sum + p.visitTimes.length, 0);
   flow.push({ rule: 'rows of one patient-day averaged', rows: visits(everyone), patients: everyone.length });
 
+  const horizon = options.horizonDays ?? null;
+  if (horizon !== null) {
+    const early = [...people].map(([id, person]): [string, Person] => {
+      return [id, { ...person, draws: person.draws.filter(({ day }) => day <= person.discharged - horizon) }];
+    });
+    everyone = build(early.filter(([, { draws }]) => draws.length > 0));
+    flow.push({ rule: `at least ${horizon} days before the outcome`, rows: visits(everyone), patients: everyone.length });
+  }
   const minVisits = options.minVisits ?? 1;
   const byId = new Map(everyone.map((p) => [p.id, p]));
   const splits = {} as Record<SplitName, string[]>;
@@ -211,8 +229,8 @@ export function tjhCohort(source: Sheet, ids: SplitIds, options: TjhOptions): { 
   for (const name of SPLIT_NAMES) {
     splits[name] = ids[name].filter((id) => {
       const patient = byId.get(id);
-      // Unknown ids stay, for checkSplits to refuse.
-      return patient === undefined || patient.visitTimes.length >= minVisits;
+      // Unknown ids stay, for checkSplits to refuse; those whom the horizon left without a visit are known.
+      return patient === undefined ? !people.has(id) : patient.visitTimes.length >= minVisits;
     });
   }
   const wanted = new Set(SPLIT_NAMES.flatMap((name) => splits[name]));

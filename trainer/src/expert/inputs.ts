@@ -1,9 +1,10 @@
 /**
  * Patients as the expert reads them: z-scores by train statistics, last observation carried forward, never observed = train median.
- * Statistics come from the train split alone. Design: eag-rl.md section 2 [a].
+ * A categorical feature is one column per level, 1 where the value is nearest to it. Statistics come from the train split alone.
+ * Design: eag-rl.md section 2 [a].
  */
 import { percentile } from '../metrics/bootstrap.ts';
-import type { Cohort, Patient } from '../types.ts';
+import type { Cohort, Feature, Patient } from '../types.ts';
 
 /** Per feature: mean and std of the train values inside the 5..95 % quantiles, and their median. */
 export interface FeatureStatistics {
@@ -14,7 +15,12 @@ export interface FeatureStatistics {
   readonly ageStd: number;
 }
 
-/** One patient: series (T, F) visit-major z-scores; demographics [sex 1 = male, age z-score]. */
+/** For each column the expert reads, the feature it comes from: one column per number, one per level of a category. */
+export function columnFeatures(features: readonly Feature[]): number[] {
+  return features.flatMap(({ levels }, f) => (levels === undefined ? [f] : levels.map(() => f)));
+}
+
+/** One patient: series (T, C) visit-major z-scores; demographics [sex 1 = male, age z-score]. */
 export interface ExpertInput {
   readonly numVisits: number;
   readonly series: Float32Array;
@@ -48,17 +54,26 @@ const Z_LIMIT = 10;
 
 /** One patient as the expert reads it; only its last `maxVisits` visits (all of them carry forward). */
 export function expertInput(patient: Patient, cohort: Pick<Cohort, 'features'>, stats: FeatureStatistics, maxVisits: number): ExpertInput {
-  const F = cohort.features.length;
+  const C = columnFeatures(cohort.features).length;
   const T = patient.visitTimes.length;
   const kept = Math.min(T, maxVisits);
-  const series = new Float32Array(kept * F);
-  for (let f = 0; f < F; f++) {
+  const series = new Float32Array(kept * C);
+  let column = 0;
+  cohort.features.forEach(({ levels }, f) => {
     let last = stats.median[f];
     for (let t = 0; t < T; t++) {
       last = patient.values[f][t] ?? last;
-      const z = Math.max(-Z_LIMIT, Math.min(Z_LIMIT, (last - stats.mean[f]) / stats.std[f]));
-      if (t >= T - kept) series[(t - (T - kept)) * F + f] = z;
+      if (t < T - kept) continue;
+      const at = (t - (T - kept)) * C + column;
+      if (levels === undefined) series[at] = Math.max(-Z_LIMIT, Math.min(Z_LIMIT, (last - stats.mean[f]) / stats.std[f]));
+      else series[at + nearest(levels, last)] = 1;
     }
-  }
+    column += levels?.length ?? 1;
+  });
   return { numVisits: kept, series, demographics: [patient.sex === 'male' ? 1 : 0, (patient.age - stats.ageMean) / stats.ageStd] };
+}
+
+/** Place of the level closest to the value, the lower one of two: a median may lie between levels. */
+function nearest(levels: readonly number[], value: number): number {
+  return levels.reduce((best, level, i) => (Math.abs(level - value) < Math.abs(levels[best] - value) ? i : best), 0);
 }

@@ -1,7 +1,9 @@
-/** The cohort and the task a config asks for (Node edge: TJH is read from a file). */
+/** The cohort and the task a config asks for (Node edge: TJH and MIMIC-IV are read from files). */
+import { basename, join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import type { FlowRow } from '../data/tjh.ts';
 import { mortalityTask } from '../tasks/mortality.ts';
+import { readmissionTask } from '../tasks/readmission.ts';
 import type { Task } from '../tasks/task.ts';
 import type { PromptOptions } from '../text/prompt.ts';
 import type { Cohort } from '../types.ts';
@@ -11,20 +13,56 @@ export interface LoadedCohort {
   readonly cohort: Cohort;
   /** How many rows and patients each rule left; null for generated cohorts. */
   readonly flow: readonly FlowRow[] | null;
+  /** What the label columns say of each other, counted; MIMIC-IV alone. */
+  readonly audit: readonly { readonly check: string; readonly rows: number }[];
+  /** What a reader of any result on this cohort must know. */
+  readonly caveats: readonly string[];
 }
 
-/** @throws ConfigError when a path is missing, DataError when the data are wrong. */
-export async function loadCohort({ data }: Pick<Config, 'data'>): Promise<LoadedCohort> {
+const TJH_CAVEAT =
+  'TJH: laboratory values up to the day of death or discharge are used, as published; this is no forecast, data.horizon_days leaves the last days out';
+
+/** @throws ConfigError when a path is missing or wrong, DataError when the data are wrong. */
+export async function loadCohort({ data, output_dir }: Pick<Config, 'data' | 'output_dir'>): Promise<LoadedCohort> {
   if (data.kind === 'synthetic') {
     const { generateSyntheticCohort } = await import('../data/synthetic.ts');
     const split = { train: data.num_train, val: data.num_val, test: data.num_test };
-    return { cohort: generateSyntheticCohort({ seed: data.seed, split }), flow: null };
+    return { cohort: generateSyntheticCohort({ seed: data.seed, split }), flow: null, audit: [], caveats: [] };
   }
+  if (data.kind === 'mimic4') return loadMimic(data, output_dir);
   if (data.path === null) throw new ConfigError('data.path: kind tjh needs the TJH spreadsheet; pass --data.path FILE.xlsx');
   if (data.split === null)
     throw new ConfigError('data.split: kind tjh needs a file with the patient ids of each split; pass --data.split FILE.json');
   const { loadTjh } = await import('../data/tjh_xlsx.ts');
-  return loadTjh({ path: data.path, splitPath: data.split, minVisits: data.min_visits });
+  const loaded = await loadTjh({
+    path: data.path,
+    splitPath: data.split,
+    minVisits: data.min_visits,
+    horizonDays: data.horizon_days,
+  });
+  return { ...loaded, audit: [], caveats: data.horizon_days === null ? [TJH_CAVEAT] : [] };
+}
+
+async function loadMimic(data: Config['data'], outputDir: string): Promise<LoadedCohort> {
+  if (data.path === null) throw new ConfigError('data.path: kind mimic4 needs the folder with hosp/ and icu/; pass --data.path FOLDER');
+  const [{ mimicCohort }, { readMimicFolder }, { readSplits }] = await Promise.all([
+    import('../data/mimic.ts'),
+    import('../data/mimic_folder.ts'),
+    import('../data/split_file.ts'),
+  ]);
+  // The id file is small and likely to be wrong, so it comes first.
+  const split = data.split === null ? null : { ids: await readSplits(data.split), source: basename(data.split) };
+  const tables = await readMimicFolder({ path: data.path, cacheFolder: join(outputDir, 'cache') });
+  return mimicCohort(tables, {
+    task: data.task,
+    maxDays: data.max_days,
+    horizonDays: data.horizon_days,
+    split,
+    maxStays: data.max_stays,
+    seed: data.seed,
+    valFraction: data.val_fraction,
+    testFraction: data.test_fraction,
+  });
 }
 
 export function promptOptions({ prompt }: Pick<Config, 'prompt'>): PromptOptions {
@@ -33,5 +71,6 @@ export function promptOptions({ prompt }: Pick<Config, 'prompt'>): PromptOptions
 
 /** The task as the stages see it; `answer` other than steps is for baselines that give the bare answer. */
 export function taskOf(cohort: Cohort, config: Config, answer: PromptOptions['answer'] = 'steps'): Task {
-  return mortalityTask(cohort, { ...promptOptions(config), answer });
+  const task = cohort.task === 'mortality' ? mortalityTask : readmissionTask;
+  return task(cohort, { ...promptOptions(config), answer });
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { LABS } from '../data/lab_dictionary.ts';
 import { SPLIT_NAMES } from '../data/splits.ts';
+import type { FlowRow } from '../data/tjh.ts';
 import { BASE_POLICY, readModelFolder } from '../run/model_folder.ts';
 import { chatPrompt } from '../text/chat.ts';
 import { generateDocument } from '../text/corpus.ts';
@@ -41,11 +42,22 @@ function describeSplit({ splits, patients }: Cohort, split: SplitName): string {
   return `${split}: ${splits[split].length} patients, ${positives} positive`;
 }
 
-function describe({ cohort, flow }: LoadedCohort): string[] {
+/** One line per rule: what it left, and what it took from the rule before it. */
+function describeFlow(flow: readonly FlowRow[]): string[] {
+  return flow.map(({ rule, unit = 'rows', rows, patients }, i) => {
+    const before = flow[i - 1];
+    const isStep = before !== undefined && before.unit === flow[i].unit && patients !== null && !rule.startsWith('split ');
+    return `  ${rule}: ${rows} ${unit}${patients === null ? '' : `, ${patients} patients`}${isStep ? ` (${rows - before.rows})` : ''}`;
+  });
+}
+
+function describe({ cohort, flow, audit, caveats }: LoadedCohort): string[] {
   return [
     `cohort ${cohort.name}, task ${cohort.task}: ${cohort.patients.length} patients, ${cohort.features.length} features`,
-    ...(flow ?? []).map((f) => `  ${f.rule}: ${f.rows} rows, ${f.patients} patients`),
+    ...describeFlow(flow ?? []),
+    ...audit.map(({ check, rows }) => `  label audit, ${check}: ${rows}`),
     ...SPLIT_NAMES.map((s) => describeSplit(cohort, s)),
+    ...caveats.map((caveat) => `note: ${caveat}`),
   ];
 }
 
@@ -56,7 +68,8 @@ export async function prepareData(config: Config): Promise<string[]> {
   const write = (name: string, value: unknown) => writeFileAtomic(join(folder, name), `${JSON.stringify(value, null, 2)}\n`);
   write('splits.json', loaded.cohort.splits);
   write('flow.json', loaded.flow ?? []);
-  return [...describe(loaded), `wrote ${join(folder, 'splits.json')} and flow.json`];
+  write('label_audit.json', loaded.audit);
+  return [...describe(loaded), `wrote ${join(folder, 'splits.json')}, flow.json and label_audit.json`];
 }
 
 export async function validateData(config: Config): Promise<string[]> {

@@ -8,7 +8,7 @@
  */
 import { AdamW, attentionImportance, CONCARE_DEFAULTS, ConCare, type ConCareLoss, type ConCarePatient, type Context } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
-import { expertInput, featureStatistics } from '../expert/inputs.ts';
+import { columnFeatures, expertInput, featureStatistics } from '../expert/inputs.ts';
 import { auroc } from '../metrics/classification.ts';
 import { epochBatch, stepsPerEpoch } from '../train/batches.ts';
 import type { Cohort, SplitName } from '../types.ts';
@@ -30,7 +30,7 @@ interface Member {
   readonly valAuroc: number;
   readonly epochs: number;
   readonly probabilities: readonly number[];
-  /** (patients, F + 1) final attention. */
+  /** (patients, C + 1) final attention; C columns, one-hot ones counted by their levels. */
   readonly attention: readonly number[];
 }
 
@@ -55,7 +55,7 @@ export async function trainExperts(
   const F = cohort.features.length;
   const importance = attentionImportance(
     members.map((m) => Float32Array.from(m.attention)),
-    cohort.features.map((_, f) => f),
+    columnFeatures(cohort.features),
     F,
   );
   const probabilities: Record<string, number> = {};
@@ -75,7 +75,8 @@ export function topIndices(values: ArrayLike<number>, k: number): number[] {
 }
 
 interface ExpertData {
-  readonly numFeatures: number;
+  /** C: features, one-hot ones counted by their levels. */
+  readonly numColumns: number;
   readonly patients: readonly ConCarePatient[];
   readonly labels: readonly (0 | 1)[];
   /** Positions in `patients`. */
@@ -91,11 +92,12 @@ function expertData(cohort: Cohort): ExpertData {
     split.train.map((i) => cohort.patients[i]),
     F,
   );
+  const C = columnFeatures(cohort.features).length;
   const patients = cohort.patients.map((patient): ConCarePatient => {
     const { numVisits, series, demographics } = expertInput(patient, cohort, stats, MAX_VISITS);
-    return { visits: Array.from({ length: numVisits }, (_, t) => series.subarray(t * F, (t + 1) * F)), statics: demographics };
+    return { visits: Array.from({ length: numVisits }, (_, t) => series.subarray(t * C, (t + 1) * C)), statics: demographics };
   });
-  return { numFeatures: F, patients, labels: cohort.patients.map((p) => p.label), split };
+  return { numColumns: C, patients, labels: cohort.patients.map((p) => p.label), split };
 }
 
 /** Trains one member and lets it speak about every patient with the weights of its best epoch. */
@@ -106,7 +108,7 @@ async function trainMember(ctx: Context, data: ExpertData, config: Config, membe
     ctx,
     {
       ...CONCARE_DEFAULTS,
-      num_features: data.numFeatures,
+      num_features: data.numColumns,
       num_statics: 2,
       hidden_size: c.hidden_size,
       num_heads: c.num_heads,

@@ -87,6 +87,8 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
         process.stderr.write(`warning: ${message}\n`);
         run.log(`warning: ${message}`);
       };
+      run.writeJson('splits.json', data.cohort.splits);
+      for (const caveat of data.caveats) warn(caveat);
       const checkpoints = new FolderCheckpoints(run, source);
       const journal = new Journal(run);
       const logger = new MetricsLogger({

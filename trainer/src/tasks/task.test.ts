@@ -78,7 +78,7 @@ describe('task', () => {
     const { train, val, test } = cohort.splits;
     const build = (splits: Cohort['splits']) => () => mortalityTask({ ...cohort, splits }, options);
     expect(build({ train, val, test: [...test, train[0]] })).toThrow(DataError);
-    expect(build({ train, val, test: [...test, 'P99'] })).toThrow('P99');
+    expect(build({ train, val, test: [...test, 'P99'] })).toThrow('split "test", entry 11: names a patient who is not in the data');
     expect(build({ train, val: [], test })).toThrow('empty');
     expect(build({ train: ['P1', 'P2'], val, test })).toThrow('one class');
   });
