@@ -211,11 +211,11 @@ function isAfterDeath(admission: MimicAdmission, patient: MimicPatient): boolean
   return patient.deathDay !== null && dayOf(admission.admitTime) > patient.deathDay;
 }
 
-/** Admitted again, or dead, within 30 days of discharge. An admission after death is no readmission. */
+/** Admitted again, or dead, within 30 days of discharge; an admission after death in that time is a positive by the death. */
 function isReadmitted({ admission, patient }: Sample, all: readonly MimicAdmission[]): 0 | 1 {
   const { dischargeTime } = admission;
   const until = dischargeTime + READMISSION_DAYS * DAY;
-  const again = all.some((a) => a.admitTime > dischargeTime && a.admitTime <= until && !isAfterDeath(a, patient));
+  const again = all.some((a) => a.admitTime > dischargeTime && a.admitTime <= until);
   return again || diedSoon({ admission, patient }) ? 1 : 0;
 }
 
