@@ -103,6 +103,8 @@ export async function readMimicFolder({ path, cacheFolder }: MimicFolderOptions)
     const connection = await instance.connect();
     try {
       await connection.run('SET enable_progress_bar = true; SET enable_progress_bar_print = false');
+      // A table, not a list in the query: DuckDB reports no progress of a join with a list.
+      await connection.run(`CREATE TEMP TABLE items AS ${itemTable()}`);
       for (const name of TABLE_NAMES) await loadTable(connection, name, sources[name]);
       return await readTables(connection);
     } finally {
@@ -166,8 +168,9 @@ async function firstLine(path: string, gzip: boolean): Promise<string> {
   const file = createReadStream(path, { end: 1 << 16 });
   const stream = gzip ? file.pipe(createGunzip()) : file;
   try {
-    // The start of a gzip stream ends early by design; the whole of it is checked while the table is read.
-    for await (const line of createInterface({ input: stream.on('error', () => stream.destroy()) })) return line;
+    for await (const line of createInterface({ input: stream })) return line;
+  } catch {
+    // Not gzip, or cut before its first line: refused below.
   } finally {
     file.destroy();
     stream.destroy();
@@ -191,7 +194,7 @@ function cacheKey(sources: Readonly<Record<TableName, Source>>): string {
  * A cut or damaged file, which a CSV reader takes for a short one. gzip: the whole stream with its checksum. Plain: the last line must end,
  * so a file cut between two lines goes unseen.
  */
-async function checkWhole({ path, gzip }: Source): Promise<void> {
+async function checkWhole({ path, gzip }: Source, onRead: (bytes: number) => void): Promise<void> {
   if (!gzip) {
     const { size } = statSync(path);
     const last = Buffer.alloc(1);
@@ -202,8 +205,9 @@ async function checkWhole({ path, gzip }: Source): Promise<void> {
     return;
   }
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const file = createReadStream(path, { highWaterMark: 1 << 20 }).on('data', () => onRead(file.bytesRead));
   try {
-    await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), createGunzip({ chunkSize: 1 << 20 }), nowhere);
+    await pipeline(file, createGunzip({ chunkSize: 1 << 20 }), nowhere);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'Z_BUF_ERROR') throw new DataError(`${shortName(path)}: the compressed file is cut; copy it again`);
@@ -227,8 +231,13 @@ const hasTable = async (connection: DuckDBConnection, name: string): Promise<boo
 async function loadTable(connection: DuckDBConnection, name: TableName, source: Source): Promise<void> {
   if (await hasTable(connection, name)) return;
   const bar = createProgress({ label: `read ${name}`, total: 100 });
-  // A watcher of a query on another thread; it ends with the query.
-  const watch = setInterval(() => bar.update(Math.min(99, Math.max(0, Math.floor(connection.progress.percentage)))), 500);
+  const { size } = statSync(source.path);
+  let checked = 0;
+  // DuckDB cannot say how far it is in a compressed file, so there the place of the check that runs beside it is shown, some way ahead.
+  const watch = setInterval(() => {
+    if (source.gzip) bar.update(Math.min(99, Math.floor((100 * checked) / size)), checked === size ? 'checked, still reading' : '');
+    else bar.update(Math.min(99, Math.max(0, Math.floor(connection.progress.percentage))));
+  }, 500);
   try {
     await connection.run('BEGIN TRANSACTION');
     try {
@@ -236,13 +245,15 @@ async function loadTable(connection: DuckDBConnection, name: TableName, source: 
         name === 'chartevents'
           ? chartQuery(source)
           : `SELECT row_number() OVER () + 1 AS line, ${columnList(name)} FROM ${csv(source, textColumns(name))}`;
-      const whole = checkWhole(source);
+      const whole = checkWhole(source, (bytes) => {
+        checked = bytes;
+      });
       const built = connection.run(`CREATE TABLE ${name} AS ${select}`).catch((error: Error) => {
         throw asDataError(error, source.path);
       });
       // A cut file is named as such, whatever the reader made of its end.
-      const [checked, read] = await Promise.allSettled([whole, built]);
-      if (checked.status === 'rejected') throw checked.reason;
+      const [check, read] = await Promise.allSettled([whole, built]);
+      if (check.status === 'rejected') throw check.reason;
       if (read.status === 'rejected') throw read.reason;
       if (name === 'chartevents') await checkChart(connection, source);
       else await checkRows(connection, name, source);
@@ -351,7 +362,7 @@ function itemTable(): string {
   const rows = MIMIC_VARIABLES.flatMap(({ feature, items, low, high }, v) =>
     items.map(({ id, conversion }, i) => `(${id}, ${v}, ${i}, ${text(conversion)}, ${low}, ${high}, ${feature.levels !== undefined})`),
   );
-  return `(VALUES ${rows.join(', ')}) AS items(itemid, variable, place, conversion, low, high, whole)`;
+  return `SELECT * FROM (VALUES ${rows.join(', ')}) AS items(itemid, variable, place, conversion, low, high, whole)`;
 }
 
 /**
@@ -366,7 +377,7 @@ function chartQuery(source: Source): string {
       SELECT variable, stay.stay_id AS stay_id, charttime, coalesce(storetime, charttime) AS stored, place, low, high, whole, intime, outtime,
         round(CASE ${convert} END, 4) AS v
       FROM ${csv(source, TABLES.chartevents.columns)} AS chart
-      LEFT JOIN ${itemTable()} USING (itemid)
+      LEFT JOIN items USING (itemid)
       LEFT JOIN (SELECT stay_id::INTEGER AS stay_id, intime::TIMESTAMP AS intime, outtime::TIMESTAMP AS outtime FROM icustays) AS stay
         ON stay.stay_id = chart.stay_id
     ), judged AS (
