@@ -74,7 +74,7 @@ export function topIndices(values: ArrayLike<number>, k: number): number[] {
     .slice(0, k);
 }
 
-interface ExpertData {
+export interface ExpertData {
   /** C: features, one-hot ones counted by their levels. */
   readonly numColumns: number;
   readonly patients: readonly ConCarePatient[];
@@ -83,7 +83,8 @@ interface ExpertData {
   readonly split: Readonly<Record<SplitName, readonly number[]>>;
 }
 
-function expertData(cohort: Cohort): ExpertData {
+/** What the experts read of a cohort; statistics come from its train split alone. */
+export function expertData(cohort: Cohort): ExpertData {
   const at = new Map(cohort.patients.map((p, i) => [p.id, i]));
   const positions = (name: SplitName) => cohort.splits[name].map((id) => at.get(id) as number);
   const split = { train: positions('train'), val: positions('val'), test: positions('test') };
