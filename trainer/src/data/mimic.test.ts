@@ -174,7 +174,7 @@ describe('MIMIC-IV days', () => {
     const before = build();
     for (const options of [{}, { task: 'readmission' } as const]) {
       const moved = build((d) => {
-        d.admissions = d.admissions.map((a) => ({ ...a, dischargeTime: at(2, 1), deathTime: null, expired: 0 }));
+        d.admissions = d.admissions.map((a) => ({ ...a, dischargeTime: at(1, 1), deathTime: null, expired: 0 }));
         d.admissions[0] = { ...d.admissions[0], expired: 1 };
         d.patients = d.patients.map((p, n) => ({ ...p, deathDay: n % 3 === 0 ? DAY0 + 3 : null }));
         d.admissions = d.admissions.map((a, n) => (n % 5 === 1 && options.task === undefined ? { ...a, expired: 1 } : a));

@@ -99,6 +99,9 @@ describe('MIMIC-IV folder: chart rows', () => {
           chart(220045, '101', '03 08:00', { stored: '03 08:40' }),
           chart(220179, '120', '03 09:00'),
           chart(220050, '110', '03 09:00'),
+          // Day 4: a later cuff reading goes before an earlier invasive one.
+          chart(220050, '111', '04 09:00'),
+          chart(220179, '125', '04 10:00'),
           // Left out: bounds from both sides, a level that does not exist, no number, unknown item.
           chart(220210, '71', '03 09:00'),
           chart(220277, '0', '03 09:00'),
@@ -121,13 +124,14 @@ describe('MIMIC-IV folder: chart rows', () => {
       '3 Capillary refill rate': 0,
       '3 Heart Rate': 101,
       '3 Systolic blood pressure': 110,
+      '4 Systolic blood pressure': 125,
     });
     expect(rowsOf(tables)).toMatchObject({
-      'in icu/chartevents': 21,
+      'in icu/chartevents': 23,
       'left out: outside the bounds of its variable': 4,
       'left out: no number': 1,
       'left out: not one of the 17 variables': 1,
-      kept: 15,
+      kept: 17,
     });
   });
 

@@ -77,12 +77,17 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function load(rows: readonly (readonly Cell[])[], split: unknown = goodSplit, minVisits: 1 | 2 = 1) {
+async function load(
+  rows: readonly (readonly Cell[])[],
+  split: unknown = goodSplit,
+  minVisits: 1 | 2 = 1,
+  horizonDays: number | null = null,
+) {
   const path = join(folder, `tjh${files++}.xlsx`);
   const splitPath = join(folder, `split${files}.json`);
   await writeFile(path, xlsx(rows));
   await writeFile(splitPath, typeof split === 'string' ? split : JSON.stringify(split));
-  return loadTjh({ path, splitPath, minVisits });
+  return loadTjh({ path, splitPath, minVisits, horizonDays });
 }
 
 /** The refusal of a table changed by `change`. */
@@ -117,6 +122,23 @@ describe('TJH loader: protocol', () => {
       { rule: 'rows of one patient-day averaged', rows: 7, patients: 6 },
       { rule: 'in a split, at least 1 visit', rows: 7, patients: 6 },
     ]);
+  });
+});
+
+describe('TJH loader: horizon', () => {
+  it('keeps days at least so many before discharge, drops who has none, and counts both', async () => {
+    // Discharge is on day 30; patient 1 has visits on days 3 and 6, the others on day 1.
+    const kept = await load(table(), goodSplit, 1, 25);
+    expect(kept.cohort.patients[0]).toMatchObject({ id: '1', visitTimes: [0] });
+    expect(kept.flow).toContainEqual({ rule: 'at least 25 days before the outcome', rows: 6, patients: 6 });
+    const edge = await load(table(), goodSplit, 1, 24);
+    expect(edge.cohort.patients[0].visitTimes).toEqual([0, 3]);
+    // On day 2 patient 1 had no visit yet; whoever is left must still be in splits of two classes, so one more survivor comes in.
+    const eight = [...table(), row({ id: 7, labs: { hemoglobin: 120 } })];
+    const { cohort, flow } = await load(eight, { ...goodSplit, train: [1, 2, 7] }, 1, 28);
+    expect(cohort.patients.map(({ id }) => id)).toEqual(['2', '3', '4', '5', '6', '7']);
+    expect(cohort.splits.train).toEqual(['2', '7']);
+    expect(flow).toContainEqual({ rule: 'at least 28 days before the outcome', rows: 6, patients: 6 });
   });
 });
 
