@@ -140,6 +140,16 @@ describe('MIMIC-IV variables', () => {
   });
 });
 
+describe('expert inputs of a rare variable', () => {
+  it.each([[[170]], [[170, 180]], [[170, 170]]])('measured as %j in all of train: finite', (heights) => {
+    const { cohort } = build((d) => d.cells.push(...heights.map((h, i): Cell => [1001 + i, 1, mimicIndex('Height'), h])));
+    const stats = featureStatistics(cohort.patients, 17);
+    for (const patient of cohort.patients) {
+      expect(expertInput(patient, cohort, stats, 16).series.every(Number.isFinite)).toBe(true);
+    }
+  });
+});
+
 describe('MIMIC-IV days', () => {
   it('the last 7 days one by one, all before as one row with its last values', () => {
     const cells: Cell[] = Array.from({ length: 10 }, (_, day) => [1001, day, HEART, 100 + day]);

@@ -42,7 +42,9 @@ export function featureStatistics(patients: readonly Patient[], numFeatures: num
     const sorted = patients.flatMap((p) => p.values[f].filter((v) => v !== null)).sort((a, b) => a - b);
     if (sorted.length === 0) continue;
     const [lo, hi] = [percentile(sorted, 0.05), percentile(sorted, 0.95)];
-    ({ mean: mean[f], std: std[f] } = moments(sorted.filter((v) => v >= lo && v <= hi)));
+    const inner = sorted.filter((v) => v >= lo && v <= hi);
+    // Of two different values both lie outside their own 5..95 % quantiles.
+    ({ mean: mean[f], std: std[f] } = moments(inner.length > 0 ? inner : sorted));
     median[f] = percentile(sorted, 0.5);
   }
   const age = moments(patients.map((p) => p.age));
