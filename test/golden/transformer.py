@@ -10,6 +10,7 @@ ours packs them all into one row of tokens with each prompt once, so the packing
 """
 
 import copy
+import sys
 
 import torch
 from golden import HERE, numbers, randomise, versions, write_json
@@ -17,32 +18,62 @@ from safetensors.torch import save
 from transformers import AutoConfig, AutoModelForCausalLM
 
 VOCAB = 64
+# As published config.json files have them: rope_theta and rope_scaling at the top level. Head counts are odd where the family allows it;
+# llama3's context of 32 before scaling is exceeded by every greedy continuation, and its 8 frequencies fall into all three bands.
 CONFIGS = {
     "qwen2": dict(
         model_type="qwen2", vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=64, rope_theta=1_000_000.0, rms_norm_eps=1e-6, tie_word_embeddings=True,
+        num_key_value_heads=2, max_position_embeddings=128, rope_theta=1_000_000.0, rms_norm_eps=1e-6, tie_word_embeddings=True,
+    ),
+    "qwen2_untied": dict(
+        model_type="qwen2", vocab_size=VOCAB, hidden_size=28, intermediate_size=36, num_hidden_layers=2, num_attention_heads=7,
+        num_key_value_heads=1, max_position_embeddings=128, rope_theta=1_000_000.0, rms_norm_eps=1e-6, tie_word_embeddings=False,
+    ),
+    "qwen3": dict(
+        model_type="qwen3", vocab_size=VOCAB, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=6,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=128, rope_theta=1_000_000.0, rms_norm_eps=1e-6,
+        tie_word_embeddings=True, attention_bias=False,
+    ),
+    "qwen3_untied": dict(
+        model_type="qwen3", vocab_size=VOCAB, hidden_size=20, intermediate_size=32, num_hidden_layers=2, num_attention_heads=3,
+        num_key_value_heads=3, head_dim=16, max_position_embeddings=128, rope_theta=10_000.0, rms_norm_eps=1e-6,
+        tie_word_embeddings=False, attention_bias=True,
     ),
     "llama": dict(
         model_type="llama", vocab_size=VOCAB, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3,
-        num_key_value_heads=1, head_dim=8, max_position_embeddings=64, rope_theta=500.0, rms_norm_eps=1e-5, tie_word_embeddings=False,
+        num_key_value_heads=1, head_dim=8, max_position_embeddings=128, rope_theta=500.0, rms_norm_eps=1e-5, tie_word_embeddings=False,
+    ),
+    "llama3": dict(
+        model_type="llama", vocab_size=VOCAB, hidden_size=40, intermediate_size=40, num_hidden_layers=2, num_attention_heads=5,
+        num_key_value_heads=1, head_dim=16, max_position_embeddings=4096, rope_theta=10_000.0, rms_norm_eps=1e-5,
+        tie_word_embeddings=False,
+        rope_scaling=dict(
+            rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=32,
+        ),
+    ),
+    "smollm2": dict(
+        model_type="llama", vocab_size=VOCAB, hidden_size=36, intermediate_size=48, num_hidden_layers=2, num_attention_heads=9,
+        num_key_value_heads=3, max_position_embeddings=128, rope_theta=100_000.0, rms_norm_eps=1e-5, tie_word_embeddings=True,
+        rope_interleaved=False,
     ),
 }
-# Chosen so that greedy continuations wander; see greedy().
-SEEDS = {"qwen2": 11, "llama": 9}
+# Chosen so that greedy continuations wander; see greedy(). `transformer.py seeds` looks for them.
+SEEDS = {"qwen2": 11, "qwen2_untied": 1, "qwen3": 11, "qwen3_untied": 1, "llama": 0, "llama3": 2, "smollm2": 1}
 # (prompt length, completion lengths): a prompt of one token, a completion of one token, a group of one.
 GROUPS = [(5, [4, 3, 1]), (1, [7]), (9, [2, 6])]
 PROMPTS_OF_GREEDY = [1, 5, 17]
-STEPS, NEW_TOKENS = 10, 24
+STEPS, NEW_TOKENS = 10, 64
 LR, WEIGHT_DECAY, MAX_NORM = 1e-3, 0.1, 1.0
 
 
-def build(config):
-    """The model of a config.json as published ones have it: rope_theta at the top level."""
-    kwargs = {k: v for k, v in config.items() if k != "rope_theta"}
-    kwargs["rope_parameters"] = {"rope_type": "default", "rope_theta": config["rope_theta"]}
+def build(name, seed):
+    """The model of a config.json as published ones have it: transformers 5 itself moves the rotary keys into rope_parameters."""
+    config = CONFIGS[name]
+    kwargs = {k: v for k, v in config.items() if k not in ("rope_theta", "rope_scaling", "rope_interleaved")}
+    kwargs["rope_parameters"] = {"rope_type": "default", **config.get("rope_scaling", {}), "rope_theta": config["rope_theta"]}
     hf = AutoConfig.for_model(**kwargs, attn_implementation="eager")
     model = AutoModelForCausalLM.from_config(hf, dtype=torch.float32).train()
-    randomise(model, SEEDS[config["model_type"]])
+    randomise(model, seed)
     return model
 
 
@@ -103,25 +134,50 @@ def greedy(model, prompt):
     return {"prompt": prompt, "completion": completion, "smallest_gap": numbers(gap)}
 
 
-models = []
-rng = torch.Generator().manual_seed(7)
-for name, config in CONFIGS.items():
-    model = build(config)
-    groups = draw_groups(rng)
+def draws(name):
+    """The batch and the prompts of one model: each has its own stream, so a model more changes no other."""
+    rng = torch.Generator().manual_seed(7 + list(CONFIGS).index(name))
+    return draw_groups(rng), [torch.randint(VOCAB, (n,), generator=rng).tolist() for n in PROMPTS_OF_GREEDY]
+
+
+def golden(name, seed):
+    """The entry of transformer.json and the tensors of one model. Raises AssertionError where a seed makes a poor test."""
+    model = build(name, seed)
+    groups, prompts = draws(name)
     logits, targets = completion_logits(model, groups)
     loss = torch.nn.functional.cross_entropy(logits, targets)
     loss.backward()
     file = {n: p.detach().clone() for n, p in model.named_parameters()}
     file |= {f"grad.{n}": g.clone() for n, g in named_gradients(model).items()}
     file["logits"] = logits.detach()
-    (HERE / f"transformer_{name}.safetensors").write_bytes(save(file))
-    continuations = [greedy(model, torch.randint(VOCAB, (n,), generator=rng).tolist()) for n in PROMPTS_OF_GREEDY]
+    continuations = [greedy(model, prompt) for prompt in prompts]
     losses, norms = train(copy.deepcopy(model).train(), groups)
-    print(name, "losses", [round(x, 4) for x in losses], "norms", [round(x, 2) for x in norms])
-    models.append({
-        "name": name, "config": config, "groups": groups, "losses": numbers(losses), "grad_norms": numbers(norms),
+    print(name, seed, "losses", [round(x, 4) for x in losses], "norms", [round(x, 2) for x in norms])
+    entry = {
+        "name": name, "config": CONFIGS[name], "groups": groups, "losses": numbers(losses), "grad_norms": numbers(norms),
         "greedy": continuations,
-    })
+    }
+    return entry, file
 
-optimizer = {"learning_rate": LR, "weight_decay": WEIGHT_DECAY, "max_grad_norm": MAX_NORM, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-write_json("transformer.json", {"versions": versions("torch", "transformers"), "optimizer": optimizer, "models": models})
+
+def first_good_seed(name):
+    for seed in range(200):
+        try:
+            golden(name, seed)
+            return seed
+        except AssertionError:
+            continue
+    raise SystemExit(f"{name}: no seed below 200 will do")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["seeds"]:
+        print({name: first_good_seed(name) for name in CONFIGS})
+        sys.exit()
+    models = []
+    for name in CONFIGS:
+        entry, file = golden(name, SEEDS[name])
+        (HERE / f"transformer_{name}.safetensors").write_bytes(save(file))
+        models.append(entry)
+    optimizer = {"learning_rate": LR, "weight_decay": WEIGHT_DECAY, "max_grad_norm": MAX_NORM, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+    write_json("transformer.json", {"versions": versions("torch", "transformers"), "optimizer": optimizer, "models": models})

@@ -1,10 +1,11 @@
 /**
- * Plan: a tiny Qwen2 (tied, biases, 4 heads on 2) and a tiny Llama (untied, no biases, 3 heads on 1) against Hugging Face transformers
- * and PyTorch (transformer.py), on every device that needs no GPU.
+ * Plan: tiny models of every family against Hugging Face transformers and PyTorch (transformer.py), on every device that needs no GPU:
+ * Qwen2 (biases), Qwen3 (normed heads, with and without biases), Llama, Llama with llama3 scaling past its first context, SmolLM2's nine
+ * heads on three; tied and untied, even and odd head counts.
  *   logits of the completion tokens: the packed batch, each prompt stored once, against one plain forward per sequence
  *   gradient of the mean cross-entropy, every parameter by itself
  *   losses and gradient norms of 10 AdamW steps, every one of them clipped
- *   greedy continuations through the paged KV cache against generate(), prompts of 1, 5 and 17 tokens
+ *   greedy continuations of 64 tokens through the paged KV cache against generate(), prompts of 1, 5 and 17 tokens
  * Tolerance 1e-4: relative RMS for tensors, relative for losses and norms. Both sides are f32; two or three layers of sums of at most 64
  * terms leave some 1e-6, ten AdamW steps, whose first ones only see the sign of small gradients, some 1e-5.
  * Greedy tokens are equal: the generator refuses continuations whose best two logits are within 1e-3.

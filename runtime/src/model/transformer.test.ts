@@ -1,5 +1,5 @@
 /**
- * Plan. Tied Qwen2 and untied Llama with grouped queries.
+ * Plan. Tied Qwen2, untied Llama and Qwen3 with normed heads, all with grouped queries.
  *  - each parameter's gradient on the f64 reference equals central finite differences along a random direction, for both heads;
  *  - wasm and webgpu equal the reference: losses 1e-5 relative, every gradient 1e-4 relative RMS;
  *  - a shared prompt gives the log-probabilities and gradients of repeated prompts;
@@ -39,6 +39,7 @@ const configs = {
     num_key_value_heads: 1,
     head_dim: 12,
   }),
+  'qwen3 tied': tinyConfig({ model_type: 'qwen3', num_attention_heads: 3, num_key_value_heads: 1 }),
 };
 type Head = 'cross_entropy' | 'logprobs';
 

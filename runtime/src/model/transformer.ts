@@ -1,5 +1,6 @@
 /**
- * Decoder-only transformer of the Qwen2 and Llama families: pre-norm RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+ * Decoder-only transformer of the Qwen2, Qwen3 and Llama families: pre-norm RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+ * Qwen3 norms each head of q and k before it is turned.
  *
  *   x = embed(ids);  per layer: x += o_proj(attention(norm(x)));  x += down(silu(gate(norm(x))) up(norm(x)));  h = norm(x)
  *
@@ -64,7 +65,8 @@ export function transformerParams(c: TransformerConfig): ParamSpec[] {
       if (c.attention_bias) specs.push(vector(`${at}.self_attn.${name}.bias`, rows));
     }
     specs.push(matrix(`${at}.self_attn.o_proj`, c.hidden_size, q));
-    if (c.attention_bias && c.model_type === 'llama') specs.push(vector(`${at}.self_attn.o_proj.bias`, c.hidden_size));
+    if (c.attention_bias && c.model_type !== 'qwen2') specs.push(vector(`${at}.self_attn.o_proj.bias`, c.hidden_size));
+    if (c.model_type === 'qwen3') for (const n of ['q_norm', 'k_norm']) specs.push(vector(`${at}.self_attn.${n}.weight`, c.head_dim));
     specs.push(vector(`${at}.post_attention_layernorm.weight`, c.hidden_size));
     specs.push(matrix(`${at}.mlp.gate_proj`, c.intermediate_size, c.hidden_size));
     specs.push(matrix(`${at}.mlp.up_proj`, c.intermediate_size, c.hidden_size));
@@ -88,7 +90,7 @@ export class Transformer {
     this.config = config;
     this.params = new ParamStore(ctx, transformerParams(config));
     const { max_position_embeddings: positions, head_dim: dim } = config;
-    this.#cosSin = ctx.persist(ctx.from(ropeTable(positions, dim, config.rope_theta), [positions, dim]));
+    this.#cosSin = ctx.persist(ctx.from(ropeTable(config), [positions, dim]));
   }
 
   /** (V, C): the embedding itself when the two are tied. */
@@ -202,7 +204,7 @@ export class Transformer {
     const { num_attention_heads: heads, rms_norm_eps: eps } = this.config;
     const project = (from: Tensor, name: string): Tensor => this.#project(i, from, name);
     const normed = this.#inputNorm(i, x);
-    const q = rope(ctx, project(normed, 'self_attn.q_proj'), positions, this.#cosSin, heads);
+    const q = this.#turned(i, normed, 'q', heads, positions);
     const { k, v } = this.#keysAndValues(i, normed, positions);
     const attended = attend(i, q, k, v);
     const only = (t: Tensor): Tensor => (read ? gatherRows(ctx, t, read) : t);
@@ -217,8 +219,17 @@ export class Transformer {
   }
 
   #keysAndValues(i: number, normed: Tensor, positions: Tensor): { k: Tensor; v: Tensor } {
-    const k = rope(this.#ctx, this.#project(i, normed, 'self_attn.k_proj'), positions, this.#cosSin, this.config.num_key_value_heads);
+    const k = this.#turned(i, normed, 'k', this.config.num_key_value_heads, positions);
     return { k, v: this.#project(i, normed, 'self_attn.v_proj') };
+  }
+
+  /** Queries or keys at their positions; Qwen3 norms each head first. */
+  #turned(i: number, normed: Tensor, name: 'q' | 'k', heads: number, positions: Tensor): Tensor {
+    const ctx = this.#ctx;
+    const projected = this.#project(i, normed, `self_attn.${name}_proj`);
+    const norm = `model.layers.${i}.self_attn.${name}_norm.weight`;
+    const ready = this.params.has(norm) ? rmsnorm(ctx, projected, this.params.get(norm), this.config.rms_norm_eps) : projected;
+    return rope(ctx, ready, positions, this.#cosSin, heads);
   }
 
   /** from W^T, plus the bias if the model has one. */

@@ -1,21 +1,45 @@
 /**
  * Rotary position embedding, rotate-half convention of Hugging Face: each pair (x[d], x[d + D/2]) of every head is turned by
- * positions[n] / theta^(2 d / D). x, y (N, heads * D). Backward turns dy the other way; nothing is saved.
+ * positions[n] times its frequency. x, y (N, heads * D). Backward turns dy the other way; nothing is saved.
  */
 import { rope as spec } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
+import type { TransformerConfig } from '../model/config.ts';
 import { expectTensor, type Tensor } from '../tensor.ts';
 
-/** (maxPositions, D): cosines of the D/2 angles, then their sines, computed in f64. */
-export function ropeTable(maxPositions: number, headDim: number, theta: number): Float32Array {
-  const half = headDim / 2;
-  const table = new Float32Array(maxPositions * headDim);
-  for (let p = 0; p < maxPositions; p++) {
-    for (let d = 0; d < half; d++) {
-      const angle = p * theta ** (-d / half);
-      table[p * headDim + d] = Math.cos(angle);
-      table[p * headDim + half + d] = Math.sin(angle);
-    }
+/** What the table needs of a model's config. */
+type RopeShape = Pick<TransformerConfig, 'head_dim' | 'max_position_embeddings' | 'rope_theta' | 'rope_scaling'>;
+
+/**
+ * (D / 2) angles per position: theta^(-2 d / D). With Llama 3.1's scaling, where w = 2 pi / f is a frequency's wavelength, C the
+ * original context, and l and h the two factors: f / factor for w > C / l, f for w < C / h, and between them the blend
+ * (1 - s) f / factor + s f with s = (C / w - l) / (h - l). Source: transformers, modeling_rope_utils.py, `_compute_llama3_parameters`.
+ */
+export function ropeFrequencies({
+  head_dim: dim,
+  rope_theta: theta,
+  rope_scaling: scaling,
+}: Omit<RopeShape, 'max_position_embeddings'>): number[] {
+  const plain = Array.from({ length: dim / 2 }, (_, d) => theta ** ((-2 * d) / dim));
+  if (!scaling) return plain;
+  const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: context } = scaling;
+  return plain.map((f) => {
+    const turns = (context * f) / (2 * Math.PI);
+    const s = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    return ((1 - s) * f) / factor + s * f;
+  });
+}
+
+/** (max_position_embeddings, D): cosines of the D / 2 angles, then their sines, computed in f64. */
+export function ropeTable(shape: RopeShape): Float32Array {
+  const { head_dim: dim, max_position_embeddings: positions } = shape;
+  const frequencies = ropeFrequencies(shape);
+  const table = new Float32Array(positions * dim);
+  for (let p = 0; p < positions; p++) {
+    frequencies.forEach((f, d) => {
+      table[p * dim + d] = Math.cos(p * f);
+      table[p * dim + dim / 2 + d] = Math.sin(p * f);
+    });
   }
   return table;
 }
