@@ -9,15 +9,22 @@ export { type Completion, Engine, type EngineOptions, type SampleRequest, type S
 export { EngineError } from './generate/engine_error.ts';
 export { checkParams, type LoadOptions, loadOptimizer, loadParams, saveOptimizer, saveParams } from './io/checkpoint.ts';
 export {
+  type ByteSource,
+  encodeFloats,
   FLOAT_TYPES,
   type FloatType,
+  openSafetensors,
   parseSafetensors,
   SafetensorsError,
   type SafetensorsFile,
   type StoredTensor,
+  safetensorsHeader,
+  storedBytes,
+  type TensorEntry,
   type TensorToStore,
   writeSafetensors,
 } from './io/safetensors.ts';
+export { openShards, parseShardIndex, planShards, type Shard, shardIndex } from './io/shards.ts';
 export {
   attentionImportance,
   CONCARE_DEFAULTS,

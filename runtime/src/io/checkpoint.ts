@@ -1,6 +1,7 @@
 /** Parameters and optimiser state to and from safetensors tensors. Files themselves are the caller's. */
 import type { AdamW } from '../optim/adamw.ts';
 import type { ParamSpec, ParamStore } from '../params.ts';
+import { sizeOf } from '../tensor.ts';
 import { type FloatType, SafetensorsError, type StoredTensor, type TensorToStore } from './safetensors.ts';
 
 /** Names tensors that may be there without a place: a tied model's `lm_head.weight`. */
@@ -46,10 +47,23 @@ export function checkParams(
   }
 }
 
-/** Fills a store. @throws SafetensorsError as {@link checkParams}, before anything is written. */
+/** Elements in host memory at a time while weights are loaded: 16 MiB as f32. */
+const LOAD_CHUNK = 4 * 1024 * 1024;
+
+/**
+ * Fills a store, a chunk at a time: host memory does not grow with the model. @throws SafetensorsError as {@link checkParams}, before
+ * anything is written.
+ */
 export function loadParams(store: ParamStore, tensors: ReadonlyMap<string, StoredTensor>, options: LoadOptions = {}): void {
   checkParams(store.list, tensors, options);
-  for (const p of store.list) store.write(p.name, (tensors.get(p.name) as StoredTensor).read());
+  for (const p of store.list) {
+    const stored = tensors.get(p.name) as StoredTensor;
+    const length = sizeOf(p.shape);
+    for (let at = 0; at < length; at += LOAD_CHUNK) {
+      const data = stored.read(at, Math.min(length, at + LOAD_CHUNK));
+      store.ctx.backend.write({ ...p.value.slice, offset: p.value.slice.offset + at, length: data.length }, data);
+    }
+  }
 }
 
 /** All parameters, ready to be written in the model's dtype. */

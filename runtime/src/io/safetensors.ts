@@ -19,8 +19,15 @@ export interface StoredTensor {
   readonly name: string;
   readonly dtype: FloatType;
   readonly shape: readonly number[];
-  /** Converts to f32, exactly, into fresh memory. */
-  read(): Float32Array;
+  /** Elements [begin, end), all by default, converted to f32 exactly, into fresh memory. */
+  read(begin?: number, end?: number): Float32Array;
+}
+
+/** The bytes of a file, by range: what lies outside the ranges asked for need never be in memory. */
+export interface ByteSource {
+  readonly size: number;
+  /** Bytes [begin, end); the caller keeps within `size`. */
+  read(begin: number, end: number): Uint8Array;
 }
 
 export interface SafetensorsFile {
@@ -31,10 +38,14 @@ export interface SafetensorsFile {
 /** The reference implementation's limit on the header. */
 const MAX_HEADER_BYTES = 100_000_000;
 
-/** Reads the header and checks all of it. @throws SafetensorsError */
-export function parseSafetensors(file: Uint8Array): SafetensorsFile {
-  const header = parseHeader(file);
-  const data = file.subarray(8 + header.length);
+/** A file in memory. @throws SafetensorsError as {@link openSafetensors} */
+export const parseSafetensors = (file: Uint8Array): SafetensorsFile =>
+  openSafetensors({ size: file.length, read: (begin, end) => file.subarray(begin, end) });
+
+/** Reads the header and checks all of it; tensors are read from the source when asked for. @throws SafetensorsError */
+export function openSafetensors(source: ByteSource): SafetensorsFile {
+  const header = parseHeader(source);
+  const start = 8 + header.length;
   const metadata: Record<string, string> = {};
   const entries: { name: string; dtype: FloatType; shape: number[]; begin: number; end: number }[] = [];
   for (const [name, value] of Object.entries(header.json)) {
@@ -49,13 +60,15 @@ export function parseSafetensors(file: Uint8Array): SafetensorsFile {
       throw new SafetensorsError(`'${quote(name)}': data starts at ${begin}, expected ${at}; tensors overlap or leave a hole`);
     at = end;
   }
-  if (at !== data.length)
-    throw new SafetensorsError(`tensors cover ${at} bytes of data, the file has ${data.length}; it is truncated or has a tail`);
+  if (at !== source.size - start)
+    throw new SafetensorsError(`tensors cover ${at} bytes of data, the file has ${source.size - start}; it is truncated or has a tail`);
   const tensors = new Map(
-    entries.map(({ name, dtype, shape, begin, end }) => [
-      name,
-      { name, dtype, shape, read: () => decode(dtype, new Uint8Array(data.subarray(begin, end))) },
-    ]),
+    entries.map(({ name, dtype, shape, begin, end }) => {
+      const size = BYTES[dtype];
+      const read = (from = 0, to = (end - begin) / size) =>
+        decode(dtype, new Uint8Array(source.read(start + begin + from * size, start + begin + to * size)));
+      return [name, { name, dtype, shape, read }];
+    }),
   );
   return { tensors, metadata };
 }
@@ -68,45 +81,66 @@ export interface TensorToStore {
   readonly dtype?: FloatType;
 }
 
-/** A complete file. Tensors keep their order; the header is padded so that the data starts at a multiple of 8 bytes. */
-export function writeSafetensors(tensors: readonly TensorToStore[], metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+/** What a header says of a tensor. */
+export type TensorEntry = Omit<TensorToStore, 'data'>;
+
+/** Bytes of a tensor's data in the file. */
+export const storedBytes = ({ shape, dtype = 'F32' }: TensorEntry): number => shape.reduce((n, d) => n * d, BYTES[dtype]);
+
+/**
+ * The start of a file, up to the data: the encoded tensors follow in the same order. Padded so that the data starts at a multiple of
+ * 8 bytes. @throws SafetensorsError for a name given twice or reserved.
+ */
+export function safetensorsHeader(tensors: readonly TensorEntry[], metadata: Readonly<Record<string, string>> = {}): Uint8Array {
   const header: Record<string, unknown> = Object.create(null);
   if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
   let at = 0;
-  for (const { name, shape, data, dtype = 'F32' } of tensors) {
-    const elements = shape.reduce((n, d) => n * d, 1);
-    if (elements !== data.length)
-      throw new SafetensorsError(`'${name}': shape (${shape.join(', ')}) needs ${elements} elements, got ${data.length}`);
+  for (const t of tensors) {
+    const { name, shape, dtype = 'F32' } = t;
     if (name === '__metadata__' || name in header) throw new SafetensorsError(`'${name}': name given twice or reserved`);
-    header[name] = { dtype, shape, data_offsets: [at, at + elements * BYTES[dtype]] };
-    at += elements * BYTES[dtype];
+    header[name] = { dtype, shape, data_offsets: [at, at + storedBytes(t)] };
+    at += storedBytes(t);
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   const length = Math.ceil(json.length / 8) * 8;
-  const file = new Uint8Array(8 + length + at);
-  new DataView(file.buffer).setBigUint64(0, BigInt(length), true);
-  file.fill(0x20, 8, 8 + length);
-  file.set(json, 8);
-  at = 8 + length;
+  const start = new Uint8Array(8 + length).fill(0x20);
+  new DataView(start.buffer).setBigUint64(0, BigInt(length), true);
+  start.set(json, 8);
+  return start;
+}
+
+/** A complete file. Tensors keep their order. @throws SafetensorsError as {@link safetensorsHeader}, and for a wrong length. */
+export function writeSafetensors(tensors: readonly TensorToStore[], metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  for (const { name, shape, data } of tensors) {
+    const elements = shape.reduce((n, d) => n * d, 1);
+    if (elements !== data.length)
+      throw new SafetensorsError(`'${name}': shape (${shape.join(', ')}) needs ${elements} elements, got ${data.length}`);
+  }
+  const header = safetensorsHeader(tensors, metadata);
+  const file = new Uint8Array(tensors.reduce((n, t) => n + storedBytes(t), header.length));
+  file.set(header);
+  let at = header.length;
   for (const { data, dtype = 'F32' } of tensors) {
-    const bytes = encode(dtype, data);
+    const bytes = encodeFloats(dtype, data);
     file.set(bytes, at);
     at += bytes.length;
   }
   return file;
 }
 
-function parseHeader(file: Uint8Array): { json: Record<string, unknown>; length: number } {
-  if (file.length < 8) throw new SafetensorsError(`file of ${file.length} bytes is too short for a safetensors header`);
-  const length = new DataView(file.buffer, file.byteOffset).getBigUint64(0, true);
-  if (length > BigInt(Math.min(file.length - 8, MAX_HEADER_BYTES))) {
+function parseHeader(source: ByteSource): { json: Record<string, unknown>; length: number } {
+  const { size } = source;
+  if (size < 8) throw new SafetensorsError(`file of ${size} bytes is too short for a safetensors header`);
+  const first = source.read(0, 8);
+  const length = new DataView(first.buffer, first.byteOffset).getBigUint64(0, true);
+  if (length > BigInt(Math.min(size - 8, MAX_HEADER_BYTES))) {
     throw new SafetensorsError(
-      `header claims ${length} bytes; the file has ${file.length - 8} after the length, the limit is ${MAX_HEADER_BYTES}`,
+      `header claims ${length} bytes; the file has ${size - 8} after the length, the limit is ${MAX_HEADER_BYTES}`,
     );
   }
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(file.subarray(8, 8 + Number(length))));
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(source.read(8, 8 + Number(length))));
   } catch (cause) {
     throw new SafetensorsError('header is not valid UTF-8 JSON', { cause });
   }
@@ -152,7 +186,8 @@ function decode(dtype: FloatType, bytes: Uint8Array<ArrayBuffer>): Float32Array 
   return dtype === 'F16' ? f16ToF32(half) : bf16ToF32(half);
 }
 
-function encode(dtype: FloatType, data: Float32Array): Uint8Array {
+/** f32 as it is stored: 16-bit types are rounded to nearest, ties to even. */
+export function encodeFloats(dtype: FloatType, data: Float32Array): Uint8Array {
   const values = dtype === 'F32' ? data : dtype === 'F16' ? f32ToF16(data) : f32ToBf16(data);
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
