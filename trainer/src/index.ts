@@ -20,7 +20,7 @@ export { type ScoreTerminals, type SearchCase, type SearchConfig, type SearchNod
 export { bootstrapMetrics, type Interval, pairedBootstrap } from './metrics/bootstrap.ts';
 export { auroc, averagePrecision, classificationMetrics, METRIC_NAMES, type MetricName, type Metrics } from './metrics/classification.ts';
 // Policy, search and stages
-export { generate, type Policy, promptTokens, type Rollout, type SamplingOptions } from './policy.ts';
+export { answerStops, generate, type Policy, promptTokens, type Rollout, type SamplingOptions } from './policy.ts';
 export type { Summary } from './report/summary.ts';
 // Rewards and metrics
 export { groupAdvantages } from './rewards/advantages.ts';
@@ -34,7 +34,7 @@ export {
   totalReward,
 } from './rewards/rewards.ts';
 export { FolderCheckpoints } from './run/checkpoints.ts';
-export { destroyPolicy, loadPolicy, type ModelFolder, readModelFolder, writeModelFolder } from './run/model_folder.ts';
+export { destroyPolicy, loadPolicy, type ModelFolder, type ModelSource, readModelFolder, writeModelFolder } from './run/model_folder.ts';
 export { type OpenRunOptions, openRunFolder, type RunFolder } from './run/run_folder.ts';
 export { bareAnswerExamples } from './stages/baseline.ts';
 export { type LoadedCohort, loadCohort, taskOf } from './stages/cohort.ts';
@@ -53,7 +53,7 @@ export { readmissionTask } from './tasks/readmission.ts';
 export type { Example, Task } from './tasks/task.ts';
 // Text
 export { formatFinal, formatStep, formatTrajectory, matchFeatures, parseAnswer, parseSteps, type Step } from './text/answer.ts';
-export { chatPrompt } from './text/chat.ts';
+export { type Chat, ChatTemplateError, chatPrompt, templateChat } from './text/chat.ts';
 export { type AnswerStyle, buildPrompt, type PromptOptions } from './text/prompt.ts';
 export { Tokenizer } from './text/tokenizer.ts';
 export { type RlBatch, type RlStepOptions, type RlStepResult, rlStep } from './train/rl_step.ts';

@@ -1,6 +1,7 @@
 /** A language model with its words: the transformer, its generation engine and its tokenizer, on one device. */
 import type { Backend, Context, Engine, SeqId, Transformer } from '@eagrl/runtime';
-import { chatPrompt } from './text/chat.ts';
+import type { Chat } from './text/chat.ts';
+import { TAGS } from './text/special_tokens.ts';
 import type { Tokenizer } from './text/tokenizer.ts';
 
 export interface Policy {
@@ -9,6 +10,9 @@ export interface Policy {
   readonly model: Transformer;
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;
+  readonly chat: Chat;
+  /** Ids that end a turn, the usual one first. */
+  readonly endTokens: readonly number[];
 }
 
 export interface SamplingOptions {
@@ -31,7 +35,12 @@ export interface Rollout {
 }
 
 /** Token ids of a task's prompt in its chat frame: what generation starts from. */
-export const promptTokens = ({ tokenizer }: Pick<Policy, 'tokenizer'>, prompt: string): Uint32Array => tokenizer.encode(chatPrompt(prompt));
+export const promptTokens = ({ tokenizer, chat }: Pick<Policy, 'tokenizer' | 'chat'>, prompt: string): Uint32Array =>
+  tokenizer.encode(chat.prompt(prompt));
+
+/** Where an answer ends: at the end of the turn, and before it at the answer's closing tag where that is one token of the vocabulary. */
+export const answerStops = ({ tokenizer, endTokens }: Pick<Policy, 'tokenizer' | 'endTokens'>): readonly number[] =>
+  tokenizer.has(TAGS.finalAnswer[1]) ? [tokenizer.idOf(TAGS.finalAnswer[1]), ...endTokens] : endTokens;
 
 /**
  * `numGenerations` completions for each prompt, all in lockstep, the prompt's KV cache shared by its completions.

@@ -51,8 +51,10 @@ const prompt = z.strictObject({
 });
 
 const model = z.strictObject({
-  /** Folder with config.json, model.safetensors, tokenizer.json; null = the base policy shipped with this package. */
+  /** Folder in Hugging Face's layout, weights in one file or sharded; null = the base policy shipped with this package. */
   model_name_or_path: z.string().nullable().default(null),
+  /** `model`: the folder's own chat template; a folder without one is refused. `chatml`: ours in its place. */
+  chat_template: z.enum(['model', 'chatml']).default('model'),
 });
 
 const pretrain = z.strictObject({

@@ -9,9 +9,8 @@
 import type { SeqId } from '@eagrl/runtime';
 import type { Policy, SamplingOptions } from '../policy.ts';
 import { parseAnswer, parseSteps } from '../text/answer.ts';
-import { chatFollowUp } from '../text/chat.ts';
 import { CORRECT_QUESTION, probeTokens, usefulProbe } from '../text/probe.ts';
-import { IM_END, TAGS } from '../text/special_tokens.ts';
+import { TAGS } from '../text/special_tokens.ts';
 import type { Answer } from '../types.ts';
 import { Forest } from './forest.ts';
 
@@ -164,9 +163,9 @@ async function expand(
   seed: number,
   scoreTerminals: ScoreTerminals,
 ): Promise<void> {
-  const { engine, tokenizer } = policy;
+  const { engine, tokenizer, chat } = policy;
   const endAnswer = tokenizer.idOf(TAGS.answer[1]);
-  const stopTokens = [endAnswer, tokenizer.idOf(TAGS.finalAnswer[1]), tokenizer.idOf(IM_END)];
+  const stopTokens = [endAnswer, tokenizer.idOf(TAGS.finalAnswer[1]), ...policy.endTokens];
 
   const slots = expansions.flatMap((e) => {
     const depth = e.live.tree.nodes[e.leaf].depth + 1;
@@ -202,11 +201,14 @@ async function expand(
   const inner = drafts.filter((d) => d.step);
   const useful = await probe(
     policy,
-    inner.map((d) => ({ seq: d.expansion.live.seqs[d.expansion.leaf], text: (d.depth > 1 ? '\n' : '') + usefulProbe(d.step!.question) })),
+    inner.map((d) => ({
+      seq: d.expansion.live.seqs[d.expansion.leaf],
+      text: (d.depth > 1 ? '\n' : '') + usefulProbe(d.step!.question, chat.followUp),
+    })),
   );
   const correct = await probe(
     policy,
-    inner.map((d) => ({ seq: d.seq, text: chatFollowUp(CORRECT_QUESTION) })),
+    inner.map((d) => ({ seq: d.seq, text: chat.followUp(CORRECT_QUESTION) })),
   );
   const probesOf = new Map(inner.map((d, i) => [d, { usefulness: useful[i], selfScore: correct[i] }]));
 

@@ -19,7 +19,7 @@ import type { Policy } from '../policy.ts';
 import type { CheckpointStore, LoopState } from '../stages/train_loop.ts';
 import { writeDirectoryAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
-import { type ModelFolder, readSafetensors, writeModelFolder } from './model_folder.ts';
+import { type ModelSource, readSafetensors, writeModelFolder } from './model_folder.ts';
 import { checkCheckpointConfig, type RunFolder, readJson } from './run_folder.ts';
 
 const WEIGHTS = 'param.';
@@ -31,10 +31,10 @@ interface TrainerState extends LoopState {
 
 export class FolderCheckpoints implements CheckpointStore {
   readonly #run: RunFolder;
-  readonly #source: Pick<ModelFolder, 'config' | 'tokenizerJson'>;
+  readonly #source: ModelSource;
 
-  /** `source`: config and tokenizer that go into every checkpoint. */
-  constructor(run: RunFolder, source: Pick<ModelFolder, 'config' | 'tokenizerJson'>) {
+  /** `source`: config, tokenizer and template that go into every checkpoint. */
+  constructor(run: RunFolder, source: ModelSource) {
     this.#run = run;
     this.#source = source;
   }

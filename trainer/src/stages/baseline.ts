@@ -4,17 +4,20 @@ import type { Policy } from '../policy.ts';
 import { promptTokens } from '../policy.ts';
 import type { Task } from '../tasks/task.ts';
 import { formatFinal } from '../text/answer.ts';
-import { IM_END } from '../text/special_tokens.ts';
 
 /** The number a bare answer states for each label: the ends that a two-decimal answer can have. */
 const STATED = [0.01, 0.99] as const;
 
 /** One example per train patient in `ids`, so that both learn from as many. `task` builds prompts that ask for the number alone. */
-export function bareAnswerExamples(policy: Pick<Policy, 'tokenizer'>, task: Task, ids: ReadonlySet<string>): PromptGroup[] {
+export function bareAnswerExamples(
+  policy: Pick<Policy, 'tokenizer' | 'chat' | 'endTokens'>,
+  task: Task,
+  ids: ReadonlySet<string>,
+): PromptGroup[] {
   return Array.from({ length: task.numExamples('train') }, (_, i) => task.getExample('train', i))
     .filter(({ id }) => ids.has(id))
     .map(({ prompt, label }) => ({
       prompt: promptTokens(policy, prompt),
-      completions: [policy.tokenizer.encode(`${formatFinal(null, null, STATED[label])}${IM_END}`)],
+      completions: [Uint32Array.of(...policy.tokenizer.encode(formatFinal(null, null, STATED[label])), policy.endTokens[0])],
     }));
 }

@@ -5,20 +5,24 @@ import type { Config } from '../config/schema.ts';
 import { LABS } from '../data/lab_dictionary.ts';
 import { SPLIT_NAMES } from '../data/splits.ts';
 import type { FlowRow } from '../data/tjh.ts';
-import { BASE_POLICY, readModelFolder } from '../run/model_folder.ts';
-import { chatPrompt } from '../text/chat.ts';
+import { type Policy, promptTokens } from '../policy.ts';
+import { configuredModel, readWords } from '../run/model_folder.ts';
 import { generateDocument } from '../text/corpus.ts';
-import { Tokenizer } from '../text/tokenizer.ts';
 import type { Cohort, SplitName } from '../types.ts';
 import { writeFileAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
 import { type LoadedCohort, loadCohort, taskOf } from './cohort.ts';
 
 /** Longest prompt plus completion against the model's context. @throws ConfigError when one does not fit, before any work. */
-export function checkLengths(cohort: Cohort, config: Config, tokenizer: Tokenizer, context: number): { longest: number; median: number } {
+export function checkLengths(
+  cohort: Cohort,
+  config: Config,
+  words: Pick<Policy, 'tokenizer' | 'chat'>,
+  context: number,
+): { longest: number; median: number } {
   const task = taskOf(cohort, config);
   const lengths = SPLIT_NAMES.flatMap((split) =>
-    Array.from({ length: task.numExamples(split) }, (_, i) => tokenizer.encode(chatPrompt(task.getExample(split, i).prompt)).length),
+    Array.from({ length: task.numExamples(split) }, (_, i) => promptTokens(words, task.getExample(split, i).prompt).length),
   ).sort((a, b) => a - b);
   const longest = lengths[lengths.length - 1];
   // Search probes come on top of the steps; each costs at most a step and a short question.
@@ -74,9 +78,8 @@ export async function prepareData(config: Config): Promise<string[]> {
 
 export async function validateData(config: Config): Promise<string[]> {
   const loaded = await loadCohort(config);
-  const model = readModelFolder(config.model.model_name_or_path ?? BASE_POLICY);
-  const tokenizer = Tokenizer.fromJson(model.tokenizerJson);
-  const { longest, median } = checkLengths(loaded.cohort, config, tokenizer, Number(model.config.max_position_embeddings));
+  const words = readWords(configuredModel(config));
+  const { longest, median } = checkLengths(loaded.cohort, config, words, words.config.max_position_embeddings);
   return [...describe(loaded), `prompts: ${median} tokens in the middle, ${longest} at most`, 'valid'];
 }
 
@@ -90,7 +93,7 @@ export async function inspectData(config: Config, index: number): Promise<string
   const document = generateDocument(config.seed, index, LABS);
   return [
     `train example ${index}, as the policy reads it:`,
-    chatPrompt(prompt),
+    readWords(configuredModel(config)).chat.prompt(prompt),
     '',
     `pretraining document ${index}, trained part between >>> and <<<:`,
     `${document.prompt}>>>${document.completion}<<<`,

@@ -13,7 +13,6 @@ import { type FilterCounts, filterTrajectories, type Trajectory } from '../mcts/
 import { type SearchTree, search } from '../mcts/search.ts';
 import { type Policy, promptTokens } from '../policy.ts';
 import type { Task } from '../tasks/task.ts';
-import { IM_END } from '../text/special_tokens.ts';
 import { ConfigError } from '../util/errors.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
 import type { ExpertFeatures } from './evaluate.ts';
@@ -141,7 +140,7 @@ export async function distill({ policy, task, config, run }: DistillInputs, traj
     const { id, prompt } = task.getExample('train', i);
     prompts.set(id, prompt);
   }
-  const end = policy.tokenizer.idOf(IM_END);
+  const [end] = policy.endTokens;
   const examples = trajectories.map(
     (t): PromptGroup => ({
       prompt: promptTokens(policy, prompts.get(t.id) as string),

@@ -5,11 +5,10 @@
 import type { Config } from '../config/schema.ts';
 import { bootstrapMetrics, type Interval } from '../metrics/bootstrap.ts';
 import type { MetricName } from '../metrics/classification.ts';
-import { generate, type Policy, promptTokens } from '../policy.ts';
+import { answerStops, generate, type Policy, promptTokens } from '../policy.ts';
 import { attentionReward } from '../rewards/rewards.ts';
 import type { Task } from '../tasks/task.ts';
 import { matchFeatures, parseAnswer } from '../text/answer.ts';
-import { IM_END, TAGS } from '../text/special_tokens.ts';
 import type { SplitName } from '../types.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
 
@@ -39,8 +38,7 @@ export async function predict(
   seed: number,
   onProgress: (done: number, total: number) => void = () => {},
 ): Promise<Predictions> {
-  const { tokenizer } = policy;
-  const stopTokens = [tokenizer.idOf(TAGS.finalAnswer[1]), tokenizer.idOf(IM_END)];
+  const stopTokens = answerStops(policy);
   const n = task.numExamples(split);
   const ids: string[] = [];
   const probabilities: number[] = [];

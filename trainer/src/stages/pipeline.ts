@@ -13,16 +13,17 @@ import { FolderCheckpoints } from '../run/checkpoints.ts';
 import { completionsFile, completionsParquet } from '../run/completions.ts';
 import { MetricsLogger, type MetricsLoggerOptions } from '../run/metrics_logger.ts';
 import {
-  BASE_POLICY,
   checkModelFolder,
+  configuredModel,
   destroyPolicy,
   emptyPolicy,
   loadPolicy,
   type ModelFolder,
-  readModelFolder,
+  readWords,
   writeModelFolder,
 } from '../run/model_folder.ts';
 import { openRunFolder, type RunFolder } from '../run/run_folder.ts';
+import { CHATML_TEMPLATE } from '../text/chat.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
 import { createProgress, type Progress } from '../util/progress.ts';
 import { bareAnswerExamples } from './baseline.ts';
@@ -68,11 +69,12 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
   const phases: readonly Phase[] = options.phases ?? ['expert', 'mcts', 'sft', 'rl', 'eval'];
   // Everything that can be refused is refused here: model, data and lengths first, then the device, and a run folder only after them.
   const onlyPretrain = phases.every((p) => p === 'pretrain');
-  const source = onlyPretrain ? freshModelFolder(config) : readModelFolder(config.model.model_name_or_path ?? BASE_POLICY);
+  const source = onlyPretrain ? freshModelFolder(config) : configuredModel(config);
   if (!onlyPretrain) checkModelFolder(source);
   const data = await loadCohort(config);
   if (!onlyPretrain) {
-    checkLengths(data.cohort, config, Tokenizer.fromJson(source.tokenizerJson), Number(source.config.max_position_embeddings));
+    const words = readWords(source);
+    checkLengths(data.cohort, config, words, words.config.max_position_embeddings);
   }
   const bars = new Map<string, Progress>();
   const backend = await openDevice({ device: config.device });
@@ -246,7 +248,8 @@ async function withPolicy(policy: Policy, work: (policy: Policy) => Promise<void
 /** The folder that pretraining starts from: a tokenizer learnt from the corpus and the configured shape, no weights yet. */
 function freshModelFolder(config: Config): ModelFolder {
   const tokenizerJson = corpusTokenizer(config.seed, config.pretrain.vocab_size);
-  return { path: '', tokenizerJson, config: baseModelConfig(config.pretrain, Tokenizer.fromJson(tokenizerJson)) };
+  const shape = baseModelConfig(config.pretrain, Tokenizer.fromJson(tokenizerJson));
+  return { path: '', tokenizerJson, config: shape, tokenizerConfig: null, generationConfig: null, chatTemplate: CHATML_TEMPLATE };
 }
 
 /** The last thing the run folder knows of, for the metrics log; undefined for a fresh run. */

@@ -6,13 +6,12 @@
 import type { SearchTree } from '../mcts/search.ts';
 import { pairedBootstrap } from '../metrics/bootstrap.ts';
 import { METRIC_NAMES } from '../metrics/classification.ts';
-import { generate, type Policy, promptTokens } from '../policy.ts';
+import { answerStops, generate, type Policy, promptTokens } from '../policy.ts';
 import { collectReport } from '../report/collect.ts';
 import { renderReport } from '../report/report.ts';
 import type { FeatureFrequency, ReasoningExample, ReportParts } from '../report/report_data.ts';
 import type { EvalName, EvalRow, PairedDifference, Summary } from '../report/summary.ts';
 import { destroyPolicy, emptyPolicy, loadPolicy } from '../run/model_folder.ts';
-import { IM_END, TAGS } from '../text/special_tokens.ts';
 import type { Cohort } from '../types.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
 import { taskOf } from './cohort.ts';
@@ -241,7 +240,7 @@ async function reasoningExample(
         const [[rollout]] = await generate(policy, [promptTokens(policy, example.prompt)], {
           numGenerations: 1,
           maxTokens: config.eval.max_completion_length,
-          stopTokens: [policy.tokenizer.idOf(TAGS.finalAnswer[1]), policy.tokenizer.idOf(IM_END)],
+          stopTokens: answerStops(policy),
           temperature: 0,
           topK: 0,
           topP: 1,

@@ -8,11 +8,10 @@
  */
 import { clipRange as clipRangeOp, learningRate } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
-import { generate, type Policy, promptTokens, type Rollout } from '../policy.ts';
+import { answerStops, generate, type Policy, promptTokens, type Rollout } from '../policy.ts';
 import { groupAdvantages, meanAndStd } from '../rewards/advantages.ts';
 import type { Task } from '../tasks/task.ts';
 import { featureTokenMask, parseAnswer } from '../text/answer.ts';
-import { IM_END, TAGS } from '../text/special_tokens.ts';
 import { promptBatch } from '../train/batches.ts';
 import { completionLogprobs } from '../train/logprobs.ts';
 import { type RlBatch, type RlStepResult, rlStep } from '../train/rl_step.ts';
@@ -63,7 +62,7 @@ export async function trainRl(inputs: RlInputs): Promise<void> {
     return { ...example, tokens: promptTokens(policy, example.prompt) };
   });
   const labels = prompts.map((p) => p.label);
-  const stopTokens = [policy.tokenizer.idOf(TAGS.finalAnswer[1]), policy.tokenizer.idOf(IM_END)];
+  const stopTokens = answerStops(policy);
 
   const options = { weightDecay: rl.weight_decay, maxGradNorm: rl.max_grad_norm };
   await trainLoop(policy, run, rl.max_steps, options, async (step, optimizer) => {

@@ -6,7 +6,7 @@
  */
 
 import { formatStep, type Step } from './answer.ts';
-import { chatFollowUp, chatPrompt } from './chat.ts';
+import { type Chat, chatFollowUp, chatPrompt } from './chat.ts';
 import { TAGS } from './special_tokens.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -16,8 +16,8 @@ export const USEFUL_QUESTION = 'Is this sub-question useful? Answer Yes or No.';
 export const CORRECT_QUESTION = 'Is this answer correct? Answer Yes or No.';
 
 /** Text after the context of a search node (chat prompt and earlier steps) that asks whether `question` helps. */
-export function usefulProbe(question: string): string {
-  return `${TAGS.subquestion[0]}${question}${TAGS.subquestion[1]}${chatFollowUp(USEFUL_QUESTION)}`;
+export function usefulProbe(question: string, followUp: Chat['followUp'] = chatFollowUp): string {
+  return `${TAGS.subquestion[0]}${question}${TAGS.subquestion[1]}${followUp(USEFUL_QUESTION)}`;
 }
 
 /** Text after the context of a search node that asks whether the step's answer is right. */

@@ -42,6 +42,11 @@ export class Tokenizer {
     return this.inner.decode(Array.from(ids), { skip_special_tokens: false, clean_up_tokenization_spaces: false });
   }
 
+  /** Whether a text is one token of the vocabulary. */
+  has(token: string): boolean {
+    return this.inner.token_to_id(token) !== undefined;
+  }
+
   /** Id of a token as it stands in the vocabulary, such as `<|im_end|>`. Throws RangeError when there is none. */
   idOf(token: string): number {
     const id = this.inner.token_to_id(token);
