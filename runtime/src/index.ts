@@ -35,7 +35,8 @@ export {
   concareParams,
 } from './model/concare.ts';
 export { ModelConfigError, parseTransformerConfig, type TransformerConfig } from './model/config.ts';
-export { Transformer, transformerParams } from './model/transformer.ts';
+export { adapterConfig, LORA_MODULES, type LoraConfig, loraParams, parseAdapterConfig } from './model/lora.ts';
+export { type DropoutDraw, Transformer, transformerParams } from './model/transformer.ts';
 export { add } from './ops/add.ts';
 export { attention } from './ops/attention.ts';
 export { clipRange } from './ops/clip_range.ts';

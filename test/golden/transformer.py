@@ -1,20 +1,24 @@
 """Goldens of runtime/src/model and runtime/src/optim from Hugging Face transformers and PyTorch. Not needed to run the tests.
 
-    python -m venv venv && venv/bin/pip install torch transformers trl scikit-learn
+    python -m venv venv && venv/bin/pip install torch transformers peft trl scikit-learn
     venv/bin/python test/golden/transformer.py      # writes transformer.json and transformer_*.safetensors
 
-Per model: weights and gradients (names of the checkpoint; gradients under `grad.`), logits of the rows that predict a completion token
+Per model (PEFT's adapters are models too, whose weights are the adapter's): weights and gradients (names of the checkpoint; gradients under `grad.`), logits of the rows that predict a completion token
 (`logits`, (N, V)), the losses and gradient norms of 10 AdamW steps on one batch, and greedy continuations of three prompts.
 The loss is the mean cross-entropy over all completion tokens. PyTorch reads each prompt + completion by itself, without padding;
 ours packs them all into one row of tokens with each prompt once, so the packing itself is under test.
 """
 
 import copy
+import json
+import pathlib
 import sys
+import tempfile
 
 import torch
 from golden import HERE, numbers, randomise, versions, write_json
-from safetensors.torch import save
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save
 from transformers import AutoConfig, AutoModelForCausalLM
 
 VOCAB = 64
@@ -58,7 +62,12 @@ CONFIGS = {
     ),
 }
 # Chosen so that greedy continuations wander; see greedy(). `transformer.py seeds` looks for them.
-SEEDS = {"qwen2": 11, "qwen2_untied": 1, "qwen3": 11, "qwen3_untied": 1, "llama": 0, "llama3": 2, "smollm2": 1}
+SEEDS = {"qwen2": 11, "qwen2_untied": 1, "qwen3": 11, "qwen3_untied": 1, "llama": 0, "llama3": 2, "smollm2": 1, "qwen2_lora": 1, "qwen3_lora": 0}
+# Base and settings. One with every projection, one with the usual two; ranks that are no multiple of 4.
+ADAPTERS = {
+    "qwen2_lora": ("qwen2", dict(r=3, lora_alpha=6, target_modules=["q_proj", "v_proj"])),
+    "qwen3_lora": ("qwen3_untied", dict(r=5, lora_alpha=4, target_modules="all-linear")),
+}
 # (prompt length, completion lengths): a prompt of one token, a completion of one token, a group of one.
 GROUPS = [(5, [4, 3, 1]), (1, [7]), (9, [2, 6])]
 PROMPTS_OF_GREEDY = [1, 5, 17]
@@ -91,10 +100,6 @@ def completion_logits(model, groups):
             rows.append(logits[len(group["prompt"]) - 1 : -1])
             targets += completion
     return torch.cat(rows), torch.tensor(targets)
-
-
-def named_gradients(model):
-    return {name: p.grad for name, p in model.named_parameters()}
 
 
 def train(model, groups):
@@ -134,27 +139,56 @@ def greedy(model, prompt):
     return {"prompt": prompt, "completion": completion, "smallest_gap": numbers(gap)}
 
 
+def with_adapter(model, name, seed):
+    """PEFT's model; both matrices away from zero, so that each has a gradient."""
+    _, settings = ADAPTERS[name]
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **settings))
+    g = torch.Generator().manual_seed(1000 + seed)
+    with torch.no_grad():
+        for p in trainable(model).values():
+            p.copy_(torch.randn(p.shape, generator=g, dtype=torch.float64) * p.shape[1] ** -0.5)
+    return model
+
+
+def trainable(model):
+    """By the names of the checkpoint; `default` is the name PEFT gives an adapter in memory, not in files."""
+    return {n.replace(".default.", "."): p for n, p in model.named_parameters() if p.requires_grad}
+
+
+def adapter_config(model):
+    """adapter_config.json as PEFT writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        written = json.loads((pathlib.Path(folder) / "adapter_config.json").read_text())
+        assert set(load_file(f"{folder}/adapter_model.safetensors")) == set(trainable(model))
+    return {**written, "target_modules": sorted(written["target_modules"])}
+
+
 def draws(name):
     """The batch and the prompts of one model: each has its own stream, so a model more changes no other."""
-    rng = torch.Generator().manual_seed(7 + list(CONFIGS).index(name))
+    rng = torch.Generator().manual_seed(7 + [*CONFIGS, *ADAPTERS].index(name))
     return draw_groups(rng), [torch.randint(VOCAB, (n,), generator=rng).tolist() for n in PROMPTS_OF_GREEDY]
 
 
 def golden(name, seed):
     """The entry of transformer.json and the tensors of one model. Raises AssertionError where a seed makes a poor test."""
-    model = build(name, seed)
+    base = ADAPTERS[name][0] if name in ADAPTERS else name
+    model = build(base, SEEDS[base] if name in ADAPTERS else seed)
+    if name in ADAPTERS:
+        model = with_adapter(model, name, seed)
     groups, prompts = draws(name)
     logits, targets = completion_logits(model, groups)
     loss = torch.nn.functional.cross_entropy(logits, targets)
     loss.backward()
-    file = {n: p.detach().clone() for n, p in model.named_parameters()}
-    file |= {f"grad.{n}": g.clone() for n, g in named_gradients(model).items()}
+    file = {n: p.detach().clone() for n, p in trainable(model).items()}
+    file |= {f"grad.{n}": p.grad.clone() for n, p in trainable(model).items()}
     file["logits"] = logits.detach()
     continuations = [greedy(model, prompt) for prompt in prompts]
     losses, norms = train(copy.deepcopy(model).train(), groups)
     print(name, seed, "losses", [round(x, 4) for x in losses], "norms", [round(x, 2) for x in norms])
     entry = {
-        "name": name, "config": CONFIGS[name], "groups": groups, "losses": numbers(losses), "grad_norms": numbers(norms),
+        "name": name, "base": base, "config": CONFIGS[base], **({"adapter_config": adapter_config(model)} if name in ADAPTERS else {}),
+        "groups": groups, "losses": numbers(losses), "grad_norms": numbers(norms),
         "greedy": continuations,
     }
     return entry, file
@@ -172,12 +206,12 @@ def first_good_seed(name):
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["seeds"]:
-        print({name: first_good_seed(name) for name in CONFIGS})
+        print({name: first_good_seed(name) for name in [*CONFIGS, *ADAPTERS]})
         sys.exit()
     models = []
-    for name in CONFIGS:
+    for name in [*CONFIGS, *ADAPTERS]:
         entry, file = golden(name, SEEDS[name])
         (HERE / f"transformer_{name}.safetensors").write_bytes(save(file))
         models.append(entry)
     optimizer = {"learning_rate": LR, "weight_decay": WEIGHT_DECAY, "max_grad_norm": MAX_NORM, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
-    write_json("transformer.json", {"versions": versions("torch", "transformers"), "optimizer": optimizer, "models": models})
+    write_json("transformer.json", {"versions": versions("torch", "transformers", "peft"), "optimizer": optimizer, "models": models})

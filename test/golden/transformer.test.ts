@@ -1,7 +1,7 @@
 /**
  * Plan: tiny models of every family against Hugging Face transformers and PyTorch (transformer.py), on every device that needs no GPU:
  * Qwen2 (biases), Qwen3 (normed heads, with and without biases), Llama, Llama with llama3 scaling past its first context, SmolLM2's nine
- * heads on three; tied and untied, even and odd head counts.
+ * heads on three; tied and untied, even and odd head counts. PEFT's adapters on two of them, where gradients and steps are the adapter's.
  *   logits of the completion tokens: the packed batch, each prompt stored once, against one plain forward per sequence
  *   gradient of the mean cross-entropy, every parameter by itself
  *   losses and gradient norms of 10 AdamW steps, every one of them clipped
@@ -22,6 +22,7 @@ import {
   type Pack,
   type PromptGroup,
   packGroups,
+  parseAdapterConfig,
   parseSafetensors,
   parseTransformerConfig,
   type StoredTensor,
@@ -37,7 +38,10 @@ interface Golden {
   optimizer: { learning_rate: number; weight_decay: number; max_grad_norm: number; beta1: number; beta2: number; eps: number };
   models: {
     name: string;
+    /** Whose weights: its own, or those that an adapter sits on. */
+    base: string;
     config: object;
+    adapter_config?: object;
     groups: { prompt: number[]; completions: number[][] }[];
     losses: number[];
     grad_norms: number[];
@@ -71,7 +75,8 @@ describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) 
   describe.each(models)('$name', (golden) => {
     const { tensors } = parseSafetensors(readFileSync(at(`transformer_${golden.name}.safetensors`)));
     const stored = (name: string): Float32Array => (tensors.get(name) as StoredTensor).read();
-    const weights = new Map([...tensors].filter(([name]) => name !== 'logits' && !name.startsWith('grad.')));
+    const base = parseSafetensors(readFileSync(at(`transformer_${golden.base}.safetensors`))).tensors;
+    const weightsOf = (file: typeof tensors) => new Map([...file].filter(([name]) => name !== 'logits' && !name.startsWith('grad.')));
     const groups: PromptGroup[] = golden.groups.map(({ prompt, completions }) => ({
       prompt: Uint32Array.from(prompt),
       completions: completions.map((c) => Uint32Array.from(c)),
@@ -79,32 +84,58 @@ describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) 
     const pack = packGroups(groups);
 
     const build = (): Transformer => {
-      const model = new Transformer(ctx, parseTransformerConfig(golden.config));
-      loadParams(model.params, weights);
+      const lora = golden.adapter_config && parseAdapterConfig(golden.adapter_config);
+      const model = new Transformer(ctx, parseTransformerConfig(golden.config), lora);
+      loadParams(model.params, weightsOf(base));
+      if (model.adapter) loadParams(model.adapter, weightsOf(tensors));
       return model;
     };
 
-    test('logits', async () => {
-      const model = build();
-      const { vocab_size: vocab, hidden_size: dim } = model.config;
-      const logits = await ctx.scope(() => {
+    const logits = (model: Transformer): Promise<Float32Array> =>
+      ctx.scope(() => {
+        const { vocab_size: vocab, hidden_size: dim } = model.config;
         const hidden = model.forward(pack);
         const out = ctx.tensor([pack.rows.length, vocab]);
         matmul(ctx, 'nt', out, hidden, model.headWeight.value, { m: pack.rows.length, n: vocab, k: dim });
         return ctx.read(out);
       });
+
+    test('logits', async () => {
+      const model = build();
+      const got = await logits(model);
       const want = stored('logits');
-      expect(logits.length).toBe(want.length);
-      expect(relRms(logits, want)).toBeLessThan(TOLERANCE);
+      expect(got.length).toBe(want.length);
+      expect(relRms(got, want)).toBeLessThan(TOLERANCE);
       model.destroy();
     });
 
+    if (golden.adapter_config) {
+      test('logits with the adapter merged into the weights', async () => {
+        const model = build();
+        const before = await model.params.read();
+        model.mergeAdapter();
+        expect(await model.params.read()).not.toEqual(before);
+        expect(relRms(await logits(model), stored('logits'))).toBeLessThan(TOLERANCE);
+        model.destroy();
+      });
+
+      test('a fresh adapter changes nothing', async () => {
+        const model = build();
+        model.initAdapter(1);
+        const plain = new Transformer(ctx, model.config);
+        loadParams(plain.params, weightsOf(base));
+        expect(await logits(model)).toEqual(await logits(plain));
+        plain.destroy();
+        model.destroy();
+      });
+    }
+
     test('gradient of every parameter', async () => {
       const model = build();
-      model.params.enableGrad();
+      model.trainable.enableGrad();
       const loss = await meanCrossEntropy(ctx, model, pack);
       assertClose([loss], [golden.losses[0]], { rel: TOLERANCE, abs: 0, label: 'loss' });
-      const grads = await model.params.readGrads();
+      const grads = await model.trainable.readGrads();
       const names = [...tensors.keys()].filter((name) => name.startsWith('grad.'));
       expect([...grads.keys()].map((name) => `grad.${name}`).sort()).toEqual(names.sort());
       for (const [name, got] of grads) {
@@ -118,11 +149,11 @@ describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) 
     test('losses and gradient norms of 10 AdamW steps', async () => {
       const model = build();
       const { learning_rate: lr, weight_decay: weightDecay, max_grad_norm: maxGradNorm, ...moments } = optimizerOptions;
-      const optimizer = new AdamW(model.params, { weightDecay, maxGradNorm, ...moments });
+      const optimizer = new AdamW(model.trainable, { weightDecay, maxGradNorm, ...moments });
       const losses: number[] = [];
       const norms: number[] = [];
       while (losses.length < golden.losses.length) {
-        model.params.zeroGrad();
+        model.trainable.zeroGrad();
         losses.push(await meanCrossEntropy(ctx, model, pack));
         norms.push(await optimizer.step({ lr }).gradNorm());
       }

@@ -13,7 +13,8 @@ import type { Context } from '../context.ts';
 import { add } from '../ops/add.ts';
 import { attention } from '../ops/attention.ts';
 import { embedding, gatherRows } from '../ops/embedding.ts';
-import { linear } from '../ops/linear.ts';
+import { type LowRank, linear } from '../ops/linear.ts';
+import { matmul } from '../ops/matmul.ts';
 import { rmsnorm } from '../ops/rmsnorm.ts';
 import { rope, ropeTable } from '../ops/rope.ts';
 import { swiglu } from '../ops/swiglu.ts';
@@ -22,6 +23,7 @@ import { type Parameter, type ParamSpec, ParamStore } from '../params.ts';
 import type { Tensor } from '../tensor.ts';
 import type { TransformerConfig } from './config.ts';
 import { type InitScheme, initWeights } from './init.ts';
+import { initLora, type LoraConfig, loraNames, loraParams, loraPaths } from './lora.ts';
 
 /** Rows of a decode step; all u32 tensors of length rows, except blockTable (rows, maxBlocks). */
 export interface DecodeRows {
@@ -45,6 +47,15 @@ export interface PagedKv {
 export const NO_SLOT = 0xffffffff;
 
 type Attend = (layer: number, q: Tensor, k: Tensor, v: Tensor) => Tensor;
+
+/** What all layers of one pass share. */
+interface Pass {
+  readonly positions: Tensor;
+  readonly attend: Attend;
+  readonly draw?: DropoutDraw;
+  /** Rows that are read after the last layer; all, if not given. */
+  readonly read?: Uint32Array;
+}
 
 /** Names, shapes and decay of all parameters, in the order of a Hugging Face checkpoint. */
 export function transformerParams(c: TransformerConfig): ParamSpec[] {
@@ -77,18 +88,36 @@ export function transformerParams(c: TransformerConfig): ParamSpec[] {
   return specs;
 }
 
+/** Which random numbers an adapter's dropout takes in one forward pass. */
+export interface DropoutDraw {
+  readonly seed: number;
+  /** Another stream, other masks: count it up from pass to pass. */
+  readonly stream: number;
+}
+
 export class Transformer {
   readonly config: TransformerConfig;
+  /** All weights; with an adapter they are frozen, and no gradient of theirs is computed or held. */
   readonly params: ParamStore;
+  readonly lora: LoraConfig | undefined;
+  /** The low-rank matrices, by PEFT's names. */
+  readonly adapter: ParamStore | undefined;
   readonly #ctx: Context;
   /** (max_position_embeddings, head_dim). */
   readonly #cosSin: Tensor;
+  /** Projections with an adapter, numbered. */
+  readonly #adapted: ReadonlyMap<string, number> = new Map();
 
-  /** All parameters are zero until `init` or loadParams. */
-  constructor(ctx: Context, config: TransformerConfig) {
+  /** All parameters are zero until `init` or loadParams, those of the adapter until `initAdapter` or loadParams. */
+  constructor(ctx: Context, config: TransformerConfig, lora?: LoraConfig) {
     this.#ctx = ctx;
     this.config = config;
+    this.lora = lora;
     this.params = new ParamStore(ctx, transformerParams(config));
+    if (lora) {
+      this.adapter = new ParamStore(ctx, loraParams(config, lora));
+      this.#adapted = new Map(loraPaths(config, lora).map(({ path }, i) => [path, i]));
+    }
     const { max_position_embeddings: positions, head_dim: dim } = config;
     this.#cosSin = ctx.persist(ctx.from(ropeTable(config), [positions, dim]));
   }
@@ -103,11 +132,34 @@ export class Transformer {
     for (const [name, values] of initWeights(this.config, this.params.list, seed, scheme)) this.params.write(name, values);
   }
 
+  /** What training changes: the adapter if there is one, else all weights. */
+  get trainable(): ParamStore {
+    return this.adapter ?? this.params;
+  }
+
+  /** Sets the adapter to its start, which changes nothing yet; see initLora. */
+  initAdapter(seed: number): void {
+    if (!this.adapter) throw new Error('initAdapter: the model has no adapter');
+    for (const [name, values] of initLora(this.adapter.list, seed)) this.adapter.write(name, values);
+  }
+
+  /** Adds the adapter to the weights, W += (alpha / r) B A, and sets B to zero: what the model computes stays the same. */
+  mergeAdapter(): void {
+    if (!this.adapter) throw new Error('mergeAdapter: the model has no adapter');
+    for (const path of this.#adapted.keys()) {
+      const { a, b, scale } = this.#lowRank(path) as LowRank;
+      const [out, r] = b.shape;
+      const shape = { m: out, n: a.shape[1], k: r, alpha: scale, accumulate: 1 } as const;
+      matmul(this.#ctx, 'nn', this.params.get(`${path}.weight`).value, b.value, a.value, shape);
+      this.adapter.write(b.name, new Float32Array(out * r));
+    }
+  }
+
   /**
    * Hidden states (N, C) after the final norm of the rows of T that predict the pack's targets (`pack.rows`). Recorded if a tape is.
-   * @throws Error when a position exceeds the context.
+   * The adapter's dropout acts where a `draw` is given. @throws Error when a position exceeds the context.
    */
-  forward(pack: Pack): Tensor {
+  forward(pack: Pack, draw?: DropoutDraw): Tensor {
     const ctx = this.#ctx;
     const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim, max_position_embeddings: limit } = this.config;
     const layers = this.config.num_hidden_layers;
@@ -120,7 +172,7 @@ export class Transformer {
       const seg = { ...flatSeg, shape: [pack.ids.length, 4] };
       const x = embedding(ctx, this.params.get('model.embed_tokens.weight'), pack.ids);
       const attend: Attend = (_, q, k, v) => attention(ctx, q, k, v, seg, { heads, kvHeads, headDim });
-      return this.#finalNorm(this.#layers(x, layers, positions, attend, pack.rows));
+      return this.#finalNorm(this.#layers(x, layers, { positions, attend, draw, read: pack.rows }));
     });
   }
 
@@ -130,8 +182,7 @@ export class Transformer {
     this.#expectNoTape('decode');
     return ctx.scope(() => {
       const x = embedding(ctx, this.params.get('model.embed_tokens.weight'), ids);
-      const attend: Attend = (layer, q, k, v) => this.#attendCached(layer, q, k, v, rows, cache);
-      return this.#finalNorm(this.#layers(x, this.config.num_hidden_layers, rows.positions, attend));
+      return this.#finalNorm(this.#layers(x, this.config.num_hidden_layers, this.#cachedPass(rows, cache)));
     });
   }
 
@@ -142,15 +193,16 @@ export class Transformer {
     const last = this.config.num_hidden_layers - 1;
     ctx.scope(() => {
       const embedded = embedding(ctx, this.params.get('model.embed_tokens.weight'), ids);
-      const attend: Attend = (layer, q, k, v) => this.#attendCached(layer, q, k, v, rows, cache);
-      const x = this.#layers(embedded, last, rows.positions, attend);
-      const { k, v } = this.#keysAndValues(last, this.#inputNorm(last, x), rows.positions);
+      const pass = this.#cachedPass(rows, cache);
+      const x = this.#layers(embedded, last, pass);
+      const { k, v } = this.#keysAndValues(last, this.#inputNorm(last, x), pass);
       this.#writeCache(last, k, v, rows, cache);
     });
   }
 
   destroy(): void {
     this.params.destroy();
+    this.adapter?.destroy();
     this.#ctx.free(this.#cosSin);
   }
 
@@ -162,6 +214,10 @@ export class Transformer {
     const { num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
     const params = { rows: k.shape[0], kv_heads: kvHeads, head_dim: headDim, num_slots: cache.numBlocks * cache.blockSize };
     this.#ctx.run(decodeSpec, 'kv_write', [cache.keys[layer], cache.values[layer], k, v, rows.slots], params);
+  }
+
+  #cachedPass(rows: DecodeRows, cache: PagedKv): Pass {
+    return { positions: rows.positions, attend: (layer, q, k, v) => this.#attendCached(layer, q, k, v, rows, cache) };
   }
 
   #attendCached(layer: number, q: Tensor, k: Tensor, v: Tensor, rows: DecodeRows, cache: PagedKv): Tensor {
@@ -183,12 +239,12 @@ export class Transformer {
     return o;
   }
 
-  /** The first `count` layers, (T, C) -> (T, C); with `read`, (N, C): the last layer has only those rows past its attention. */
-  #layers(x: Tensor, count: number, positions: Tensor, attend: Attend, read?: Uint32Array): Tensor {
+  /** The first `count` layers, (T, C) -> (T, C), or (N, C) of the rows that the pass reads. */
+  #layers(x: Tensor, count: number, pass: Pass): Tensor {
     const ctx = this.#ctx;
     for (let i = 0; i < count; i++) {
       const input = x;
-      x = ctx.scope(() => this.#layer(i, input, positions, attend, i === count - 1 ? read : undefined));
+      x = ctx.scope(() => this.#layer(i, input, pass, i === count - 1 ? pass.read : undefined));
       if (!ctx.tape) ctx.free(input);
     }
     return x;
@@ -198,15 +254,25 @@ export class Transformer {
     return rmsnorm(this.#ctx, x, this.params.get('model.norm.weight'), this.config.rms_norm_eps);
   }
 
+  #lowRank(path: string, draw?: DropoutDraw): LowRank | undefined {
+    const { adapter, lora } = this;
+    const index = this.#adapted.get(path);
+    if (index === undefined || !adapter || !lora) return undefined;
+    const { a, b } = loraNames(path);
+    const stream = (draw?.stream ?? 0) * this.#adapted.size + index;
+    const drop = draw && lora.dropout > 0 ? { rate: lora.dropout, seed: draw.seed, stream } : undefined;
+    return { a: adapter.get(a), b: adapter.get(b), scale: lora.alpha / lora.r, dropout: drop };
+  }
+
   /** One layer; past its attention, only the rows in `read` (all, if not given). */
-  #layer(i: number, x: Tensor, positions: Tensor, attend: Attend, read?: Uint32Array): Tensor {
+  #layer(i: number, x: Tensor, pass: Pass, read?: Uint32Array): Tensor {
     const ctx = this.#ctx;
     const { num_attention_heads: heads, rms_norm_eps: eps } = this.config;
-    const project = (from: Tensor, name: string): Tensor => this.#project(i, from, name);
+    const project = (from: Tensor, name: string): Tensor => this.#project(i, from, name, pass.draw);
     const normed = this.#inputNorm(i, x);
-    const q = this.#turned(i, normed, 'q', heads, positions);
-    const { k, v } = this.#keysAndValues(i, normed, positions);
-    const attended = attend(i, q, k, v);
+    const q = this.#turned(i, normed, 'q', heads, pass);
+    const { k, v } = this.#keysAndValues(i, normed, pass);
+    const attended = pass.attend(i, q, k, v);
     const only = (t: Tensor): Tensor => (read ? gatherRows(ctx, t, read) : t);
     const mid = add(ctx, only(x), project(only(attended), 'self_attn.o_proj'));
     const normedMid = rmsnorm(ctx, mid, this.params.get(`model.layers.${i}.post_attention_layernorm.weight`), eps);
@@ -218,24 +284,24 @@ export class Transformer {
     return rmsnorm(this.#ctx, x, this.params.get(`model.layers.${i}.input_layernorm.weight`), this.config.rms_norm_eps);
   }
 
-  #keysAndValues(i: number, normed: Tensor, positions: Tensor): { k: Tensor; v: Tensor } {
-    const k = this.#turned(i, normed, 'k', this.config.num_key_value_heads, positions);
-    return { k, v: this.#project(i, normed, 'self_attn.v_proj') };
+  #keysAndValues(i: number, normed: Tensor, pass: Pass): { k: Tensor; v: Tensor } {
+    const k = this.#turned(i, normed, 'k', this.config.num_key_value_heads, pass);
+    return { k, v: this.#project(i, normed, 'self_attn.v_proj', pass.draw) };
   }
 
   /** Queries or keys at their positions; Qwen3 norms each head first. */
-  #turned(i: number, normed: Tensor, name: 'q' | 'k', heads: number, positions: Tensor): Tensor {
+  #turned(i: number, normed: Tensor, name: 'q' | 'k', heads: number, { positions, draw }: Pass): Tensor {
     const ctx = this.#ctx;
-    const projected = this.#project(i, normed, `self_attn.${name}_proj`);
+    const projected = this.#project(i, normed, `self_attn.${name}_proj`, draw);
     const norm = `model.layers.${i}.self_attn.${name}_norm.weight`;
     const ready = this.params.has(norm) ? rmsnorm(ctx, projected, this.params.get(norm), this.config.rms_norm_eps) : projected;
     return rope(ctx, ready, positions, this.#cosSin, heads);
   }
 
-  /** from W^T, plus the bias if the model has one. */
-  #project(i: number, from: Tensor, name: string): Tensor {
-    const at = `model.layers.${i}.${name}`;
-    const bias = `${at}.bias`;
-    return linear(this.#ctx, from, this.params.get(`${at}.weight`), this.params.has(bias) ? this.params.get(bias) : undefined);
+  /** from W^T, plus the bias and the adapter if the model has them. */
+  #project(i: number, from: Tensor, name: string, draw?: DropoutDraw): Tensor {
+    const path = `model.layers.${i}.${name}`;
+    const bias = this.params.has(`${path}.bias`) ? this.params.get(`${path}.bias`) : undefined;
+    return linear(this.#ctx, from, this.params.get(`${path}.weight`), bias, this.#lowRank(path, draw));
   }
 }

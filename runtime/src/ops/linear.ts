@@ -1,25 +1,64 @@
 /**
  * y (N, O) = x (N, I) W^T + bias, W (O, I).
  * Backward: dx = dy W, assigned or added; dW += dy^T x; dbias += column sums of dy. Saves nothing; reads x again.
+ *
+ * With a low-rank adapter A (R, I), B (O, R), s = scale: y += s u B^T with u = drop(x) A^T, saved.
+ * Backward: du = s dy B; dB += s dy^T u; dA += du^T drop(x); the gradient of drop(x) gets du A. drop keeps all without `dropout`.
  */
 import { bias as biasSpec } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
 import type { Parameter } from '../params.ts';
+import type { Tape } from '../tape.ts';
 import { expectTensor, type Tensor } from '../tensor.ts';
+import { type DropoutOptions, dropout } from './dropout.ts';
 import { matmul } from './matmul.ts';
 
-export function linear(ctx: Context, x: Tensor, weight: Parameter, bias?: Parameter): Tensor {
+/** Matrices of a low-rank adapter, and what it is multiplied by. */
+export interface LowRank {
+  readonly a: Parameter;
+  readonly b: Parameter;
+  readonly scale: number;
+  readonly dropout?: DropoutOptions;
+}
+
+export function linear(ctx: Context, x: Tensor, weight: Parameter, bias?: Parameter, adapter?: LowRank): Tensor {
   const [o, i] = weight.shape;
   expectTensor('linear', 'x', x, [-1, i]);
   const n = x.shape[0];
+  const low = adapter && lowRank(ctx, x, adapter);
   const y = ctx.tensor([n, o]);
   matmul(ctx, 'nt', y, x, weight.value, { m: n, n: o, k: i, bias: bias?.value });
-  ctx.record([y], [], (tape) => {
+  low?.addTo(y);
+  ctx.record([y], low ? [low.u] : [], (tape) => {
     const dy = tape.grad(y);
     const into = tape.gradInto(x);
     if (into) matmul(ctx, 'nn', into.dx, dy, weight.value, { m: n, n: i, k: o, accumulate: into.accumulate });
     if (weight.grad) matmul(ctx, 'tn', weight.grad, dy, x, { m: o, n: i, k: n, accumulate: 1 });
     if (bias?.grad) ctx.run(biasSpec, 'bias_bwd', [bias.grad, dy], { rows: n, cols: o });
+    low?.backward(tape, dy);
   });
   return y;
+}
+
+/** The adapter's side path. Its input is x itself or, with dropout, an activation of its own. */
+function lowRank(ctx: Context, x: Tensor, { a, b, scale, dropout: drop }: LowRank) {
+  const [r, i] = a.shape;
+  const [o] = b.shape;
+  const n = x.shape[0];
+  const input = drop ? dropout(ctx, x, drop) : x;
+  const u = ctx.tensor([n, r]);
+  matmul(ctx, 'nt', u, input, a.value, { m: n, n: r, k: i });
+  if (drop && !ctx.tape) ctx.free(input);
+  return {
+    u,
+    addTo: (y: Tensor) => matmul(ctx, 'nt', y, u, b.value, { m: n, n: o, k: r, alpha: scale, accumulate: 1 }),
+    backward: (tape: Tape, dy: Tensor) => {
+      const du = ctx.tensor([n, r]);
+      matmul(ctx, 'nn', du, dy, b.value, { m: n, n: r, k: o, alpha: scale });
+      if (b.grad) matmul(ctx, 'tn', b.grad, dy, u, { m: o, n: r, k: n, alpha: scale, accumulate: 1 });
+      if (a.grad) matmul(ctx, 'tn', a.grad, du, input, { m: r, n: i, k: n, accumulate: 1 });
+      const into = tape.gradInto(input);
+      if (into) matmul(ctx, 'nn', into.dx, du, a.value, { m: n, n: i, k: r, accumulate: into.accumulate });
+    },
+  };
 }
