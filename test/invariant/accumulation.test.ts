@@ -42,7 +42,7 @@ type Loss = (typeof LOSSES)[number];
 async function outcome(policy: Policy, kind: Loss, batch: Batch, maxTokens: number) {
   const { loss } =
     kind === 'sft'
-      ? await sftGradients(policy, batch.groups, maxTokens)
+      ? await sftGradients(policy, batch.groups, { maxTokens })
       : await rlGradients(policy, batch, { learningRate: 0, clipLow: 0.2, klBeta: 0, lossType: kind, temperature: 1, maxTokens });
   return { loss, grads: await policy.model.params.readGrads() };
 }

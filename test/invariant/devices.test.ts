@@ -39,7 +39,7 @@ let oldLogprobs: Float32Array[];
 let refLogprobs: Float32Array[];
 
 const gradients: Record<Stage, (policy: Policy) => Promise<Loss>> = {
-  sft: (policy) => sftGradients(policy, groups, MAX_TOKENS),
+  sft: (policy) => sftGradients(policy, groups, { maxTokens: MAX_TOKENS }),
   rl: (policy) =>
     rlGradients(
       policy,

@@ -15,12 +15,13 @@ import type { Tensor } from '../tensor.ts';
 import { ModelConfigError } from './config.ts';
 import { adapterConfig, LORA_MODULES, type LoraConfig, loraParams, parseAdapterConfig } from './lora.ts';
 import { tinyConfig, tinyGroups } from './tiny.fixture.ts';
-import { Transformer } from './transformer.ts';
+import { Transformer, transformerParams } from './transformer.ts';
 
 const opened = await openDevice({ device: 'reference' });
 const ctx = new Context(opened);
 afterAll(() => opened.destroy());
 
+const tiny = transformerParams(tinyConfig());
 const lora: LoraConfig = { r: 3, alpha: 6, dropout: 0.25, target_modules: ['q_proj', 'o_proj', 'down_proj'] };
 function build(): Transformer {
   const model = new Transformer(ctx, tinyConfig(), lora);
@@ -82,7 +83,7 @@ test('a draw decides what is dropped; without one nothing is', async () => {
 });
 
 test("names and shapes are PEFT's; one layer alone by its path", () => {
-  const specs = loraParams(tinyConfig(), { ...lora, target_modules: ['layers.1.mlp.down_proj', 'v_proj'] });
+  const specs = loraParams(tiny, { ...lora, target_modules: ['layers.1.mlp.down_proj', 'v_proj'] });
   expect(specs.map((s) => [s.name, s.shape])).toEqual([
     ['base_model.model.model.layers.0.self_attn.v_proj.lora_A.weight', [3, 24]],
     ['base_model.model.model.layers.0.self_attn.v_proj.lora_B.weight', [16, 3]],
@@ -91,9 +92,9 @@ test("names and shapes are PEFT's; one layer alone by its path", () => {
     ['base_model.model.model.layers.1.mlp.down_proj.lora_A.weight', [3, 20]],
     ['base_model.model.model.layers.1.mlp.down_proj.lora_B.weight', [24, 3]],
   ]);
-  expect(() => loraParams(tinyConfig(), { ...lora, target_modules: ['q_proj', 'c_attn'] })).toThrow(/target_modules names "c_attn"/);
-  expect(() => loraParams(tinyConfig(), { ...lora, target_modules: ['lm_head'] })).toThrow(ModelConfigError);
-  expect(() => loraParams(tinyConfig(), { ...lora, target_modules: [] })).toThrow(/names nothing/);
+  expect(() => loraParams(tiny, { ...lora, target_modules: ['q_proj', 'c_attn'] })).toThrow(/target_modules names "c_attn"/);
+  expect(() => loraParams(tiny, { ...lora, target_modules: ['lm_head'] })).toThrow(ModelConfigError);
+  expect(() => loraParams(tiny, { ...lora, target_modules: [] })).toThrow(/names nothing/);
 });
 
 describe('adapter_config.json', () => {

@@ -5,8 +5,7 @@
 import type { ParamSpec } from '../params.ts';
 import { streamOf, uniforms } from '../rng.ts';
 import { sizeOf } from '../tensor.ts';
-import { ModelConfigError, type TransformerConfig } from './config.ts';
-import { transformerParams } from './transformer.ts';
+import { ModelConfigError } from './config.ts';
 
 /** Projections that an adapter may sit on: all matrices of a layer. */
 export const LORA_MODULES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
@@ -27,8 +26,11 @@ export const loraNames = (path: string): { readonly a: string; readonly b: strin
 });
 
 /** The projections of a model that an adapter sits on, in the order of the checkpoint. @throws ModelConfigError for a target that is none. */
-export function loraPaths(c: TransformerConfig, { target_modules: targets }: LoraConfig): { path: string; out: number; in: number }[] {
-  const all = transformerParams(c).flatMap(({ name, shape }) => {
+export function loraPaths(
+  model: readonly ParamSpec[],
+  { target_modules: targets }: LoraConfig,
+): { path: string; out: number; in: number }[] {
+  const all = model.flatMap(({ name, shape }) => {
     const path = name.slice(0, -'.weight'.length);
     return LORA_MODULES.some((m) => name.endsWith(`.${m}.weight`)) ? [{ path, out: shape[0], in: shape[1] }] : [];
   });
@@ -42,9 +44,9 @@ export function loraPaths(c: TransformerConfig, { target_modules: targets }: Lor
   return all.filter(({ path }) => targets.some((t) => matches(path, t)));
 }
 
-/** Names, shapes and decay of an adapter's parameters. */
-export function loraParams(c: TransformerConfig, lora: LoraConfig): ParamSpec[] {
-  return loraPaths(c, lora).flatMap(({ path, out, in: width }) => [
+/** Names, shapes and decay of an adapter's parameters; `model`: those of the model that it sits on. */
+export function loraParams(model: readonly ParamSpec[], lora: LoraConfig): ParamSpec[] {
+  return loraPaths(model, lora).flatMap(({ path, out, in: width }) => [
     { name: loraNames(path).a, shape: [lora.r, width], decay: true },
     { name: loraNames(path).b, shape: [out, lora.r], decay: true },
   ]);

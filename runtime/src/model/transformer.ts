@@ -115,8 +115,8 @@ export class Transformer {
     this.lora = lora;
     this.params = new ParamStore(ctx, transformerParams(config));
     if (lora) {
-      this.adapter = new ParamStore(ctx, loraParams(config, lora));
-      this.#adapted = new Map(loraPaths(config, lora).map(({ path }, i) => [path, i]));
+      this.adapter = new ParamStore(ctx, loraParams(this.params.list, lora));
+      this.#adapted = new Map(loraPaths(this.params.list, lora).map(({ path }, i) => [path, i]));
     }
     const { max_position_embeddings: positions, head_dim: dim } = config;
     this.#cosSin = ctx.persist(ctx.from(ropeTable(config), [positions, dim]));

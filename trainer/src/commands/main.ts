@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { registerData } from './data.ts';
 import { registerEnv } from './env.ts';
+import { registerMergeLora } from './merge_lora.ts';
 import { registerReport } from './report.ts';
 import { registerRun } from './run.ts';
 
@@ -17,6 +18,7 @@ function makeProgram(): Command {
   registerEnv(program);
   registerRun(program);
   registerData(program);
+  registerMergeLora(program);
   registerReport(program);
   return program;
 }

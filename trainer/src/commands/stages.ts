@@ -1,6 +1,7 @@
 /** The stages as the CLI calls them; each is loaded when its command runs, so that --help and config errors cost nothing. */
 import type { Config } from '../config/schema.ts';
 import type { Summary } from '../report/summary.ts';
+import type { MergeOptions } from '../stages/merge.ts';
 
 /** Phases of a run in their order. */
 export const PHASES = ['pretrain', 'expert', 'mcts', 'sft', 'rl', 'eval'] as const;
@@ -36,10 +37,16 @@ export interface DevicesModule {
   probeDevices(): Promise<readonly { readonly device: string; readonly usable: boolean; readonly detail: string }[]>;
 }
 
+/** stages/merge.ts */
+export interface MergeModule {
+  mergeLora(options: MergeOptions): Promise<readonly string[]>;
+}
+
 interface StageModules {
   readonly pipeline: PipelineModule;
   readonly data: DataModule;
   readonly devices: DevicesModule;
+  readonly merge: MergeModule;
 }
 
 export function loadStage<Name extends keyof StageModules>(name: Name): Promise<StageModules[Name]> {

@@ -55,6 +55,17 @@ const model = z.strictObject({
   model_name_or_path: z.string().nullable().default(null),
   /** `model`: the folder's own chat template; a folder without one is refused. `chatml`: ours in its place. */
   chat_template: z.enum(['model', 'chatml']).default('model'),
+  /** Distillation and policy optimisation train a LoRA adapter and leave the model as it is; pretraining trains all weights. */
+  use_peft: z.boolean().default(false),
+  lora_r: count.default(16),
+  lora_alpha: positive.default(32),
+  /** Acts in distillation; policy optimisation drops nothing, so that the ratio starts at 1. */
+  lora_dropout: fraction.lt(1).default(0),
+  /** Projections of every layer, or ends of their paths. */
+  lora_target_modules: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']),
 });
 
 const pretrain = z.strictObject({

@@ -1,5 +1,5 @@
 /**
- * Checkpoints of a run folder (Node edge): checkpoints/<phase>/checkpoint-<step>/, a plain Hugging Face folder plus what training needs
+ * Checkpoints of a run folder (Node edge): checkpoints/<phase>/checkpoint-<step>/, a plain Hugging Face folder, or PEFT's of an adapter, plus what training needs
  * to go on: optimizer.safetensors (f32 weights and moments), trainer_state.json, scheduler.json, rng_state.json.
  * A new checkpoint is written whole before an older one goes.
  */
@@ -19,7 +19,8 @@ import type { Policy } from '../policy.ts';
 import type { CheckpointStore, LoopState } from '../stages/train_loop.ts';
 import { writeDirectoryAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
-import { type ModelSource, readSafetensors, writeModelFolder } from './model_folder.ts';
+import { writeTrained } from './adapter_folder.ts';
+import { type ModelSource, readSafetensors } from './model_folder.ts';
 import { checkCheckpointConfig, type RunFolder, readJson } from './run_folder.ts';
 
 const WEIGHTS = 'param.';
@@ -32,9 +33,11 @@ interface TrainerState extends LoopState {
 export class FolderCheckpoints implements CheckpointStore {
   readonly #run: RunFolder;
   readonly #source: ModelSource;
+  readonly #base: string;
 
-  /** `source`: config, tokenizer and template that go into every checkpoint. */
-  constructor(run: RunFolder, source: ModelSource) {
+  /** `source`: config, tokenizer and template that go into every checkpoint; `base`: the folder that an adapter belongs to. */
+  constructor(run: RunFolder, source: ModelSource, base = '') {
+    this.#base = base;
     this.#run = run;
     this.#source = source;
   }
@@ -52,7 +55,7 @@ export class FolderCheckpoints implements CheckpointStore {
     return { path, state };
   }
 
-  /** Exact f32 weights of a phase's newest checkpoint. @throws ConfigError when the phase has none. */
+  /** Exact f32 weights (of the adapter, if there is one) of a phase's newest checkpoint. @throws ConfigError when the phase has none. */
   loadWeights(phase: string, policy: Policy): LoopState {
     const found = this.newest(phase);
     if (!found) throw new ConfigError(`${this.#run.path} has no checkpoint of ${phase}; run that phase first: eagrl ${phase} --resume`);
@@ -74,9 +77,9 @@ export class FolderCheckpoints implements CheckpointStore {
     const name = `checkpoint-${state.step}`;
     const older = existsSync(folder) ? readdirSync(folder).filter((n) => n !== name) : [];
     await writeDirectoryAtomic(join(folder, name), async (path) => {
-      await writeModelFolder(path, policy, this.#source);
+      await writeTrained(path, policy, this.#source, this.#base);
       const { tensors, metadata } = await saveOptimizer(optimizer);
-      const weights = (await saveParams(policy.model.params)).map((t) => ({ ...t, name: WEIGHTS + t.name }));
+      const weights = (await saveParams(policy.model.trainable)).map((t) => ({ ...t, name: WEIGHTS + t.name }));
       writeFileSync(join(path, 'optimizer.safetensors'), writeSafetensors([...weights, ...tensors], metadata));
       const json = (file: string, value: unknown) => writeFileSync(join(path, file), `${JSON.stringify(value, null, 2)}\n`);
       json('trainer_state.json', { phase, ...state, config_hash: this.#run.configHash } satisfies TrainerState);
@@ -95,5 +98,5 @@ function readTrainingState(path: string): SafetensorsFile {
 function setWeights(policy: Policy, file: SafetensorsFile): void {
   const weights = new Map<string, StoredTensor>();
   for (const [name, tensor] of file.tensors) if (name.startsWith(WEIGHTS)) weights.set(name.slice(WEIGHTS.length), tensor);
-  loadParams(policy.model.params, weights);
+  loadParams(policy.model.trainable, weights);
 }

@@ -8,6 +8,7 @@ import {
   Engine,
   type FloatType,
   type LoadOptions,
+  type LoraConfig,
   loadParams,
   ModelConfigError,
   parseSafetensors,
@@ -105,9 +106,9 @@ export function checkModelFolder(folder: ModelFolder): void {
   refused('model', () => withWeights(folder.path, (tensors) => checkParams(transformerParams(config), tensors, untied(config))));
 }
 
-/** A policy with the folder's weights, on the context's device. @throws ConfigError */
-export function loadPolicy(ctx: Context, folder: ModelFolder): Policy {
-  const policy = emptyPolicy(ctx, folder);
+/** A policy with the folder's weights, on the context's device; an adapter's are still to be set. @throws ConfigError */
+export function loadPolicy(ctx: Context, folder: ModelFolder, lora?: LoraConfig): Policy {
+  const policy = emptyPolicy(ctx, folder, lora);
   const { params, config } = policy.model;
   refused('model', () => withWeights(folder.path, (tensors) => loadParams(params, tensors, untied(config))));
   return policy;
@@ -122,7 +123,7 @@ export function readSafetensors(path: string, what: string): SafetensorsFile {
 }
 
 /** What `read` gives; files that the runtime refuses become the user's mistake, with the file's name and the cure. */
-function refused<T>(what: string, read: () => T): T {
+export function refused<T>(what: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
@@ -183,9 +184,9 @@ function endTokensOf({ config, generationConfig }: ModelSource, vocab: number): 
 }
 
 /** A policy of the folder's shape whose weights are still to be set. */
-export function emptyPolicy(ctx: Context, source: ModelSource): Policy {
+export function emptyPolicy(ctx: Context, source: ModelSource, lora?: LoraConfig): Policy {
   const { config, ...words } = readWords(source);
-  const model = new Transformer(ctx, config);
+  const model = refused('model', () => new Transformer(ctx, config, lora));
   return { backend: ctx.backend, ctx, model, engine: new Engine(ctx, model), ...words };
 }
 

@@ -32,6 +32,7 @@ import { checkLengths } from './data.ts';
 import { collectTrees, distill, selectTrajectories } from './distill.ts';
 import { type ExpertResult, trainExperts } from './expert.ts';
 import { Journal } from './journal.ts';
+import { freshPolicy, trainedPolicy } from './policies.ts';
 import { baseModelConfig, corpusTokenizer, pretrain } from './pretrain.ts';
 import { writeResults } from './results.ts';
 import { trainRl } from './rl.ts';
@@ -91,7 +92,7 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
       };
       run.writeJson('splits.json', data.cohort.splits);
       for (const caveat of data.caveats) warn(caveat);
-      const checkpoints = new FolderCheckpoints(run, source);
+      const checkpoints = new FolderCheckpoints(run, source, source.path);
       const journal = new Journal(run);
       const logger = new MetricsLogger({
         folder: run.path,
@@ -194,14 +195,14 @@ async function trajectoriesOf(state: RunState) {
 }
 
 async function runSft(state: RunState): Promise<null> {
-  const { config, data, ctx, source, journal } = state;
+  const { config, data, journal } = state;
   const task = taskOf(data.cohort, config);
   const expert = await expertOf(state);
   const trajectories = await trajectoriesOf(state);
-  await withPolicy(loadPolicy(ctx, source), (policy) =>
+  await withPolicy(freshPolicy(state), (policy) =>
     distill({ policy, task, expertFeatures: expert.features, config, run: state.training('sft'), journal }, trajectories),
   );
-  await withPolicy(loadPolicy(ctx, source), (policy) =>
+  await withPolicy(freshPolicy(state), (policy) =>
     trainSft(
       policy,
       bareAnswerExamples(policy, taskOf(data.cohort, config, 'number'), new Set(trajectories.map((t) => t.id))),
@@ -214,12 +215,10 @@ async function runSft(state: RunState): Promise<null> {
 }
 
 async function runRl(state: RunState): Promise<null> {
-  const { config, data, checkpoints } = state;
+  const { config, data } = state;
   const expert = await expertOf(state);
-  const policy = emptyPolicy(state.ctx, state.source);
-  checkpoints.loadWeights('sft', policy);
-  const reference = config.rl.beta > 0 ? emptyPolicy(state.ctx, state.source) : undefined;
-  if (reference) checkpoints.loadWeights('sft', reference);
+  const policy = trainedPolicy(state, 'sft');
+  const reference = config.rl.beta > 0 ? trainedPolicy(state, 'sft') : undefined;
   await withPolicy(policy, () =>
     trainRl({
       policy,

@@ -25,6 +25,7 @@ export async function trainSft(
     const result = await sftStep(policy, optimizer, batch, {
       learningRate: rate,
       maxTokens: run.maxTokens,
+      dropout: { seed, step },
     });
     const seconds = (performance.now() - started) / 1000;
     return {

@@ -53,7 +53,7 @@ export async function trainLoop(
   takeStep: StepFunction,
 ): Promise<void> {
   const { phase, checkpoints } = run;
-  const optimizer = new AdamW(policy.model.params, optimizerOptions);
+  const optimizer = new AdamW(policy.model.trainable, optimizerOptions);
   try {
     let state = (await checkpoints.restore(phase, policy, optimizer)) ?? { step: 0, numTokens: 0 };
     run.progress(state.step, maxSteps);

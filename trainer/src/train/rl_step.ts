@@ -61,7 +61,7 @@ export async function rlGradients(policy: Policy, batch: RlBatch, options: RlSte
     table[2 * i + 1] = batch.clipHigh[i];
   });
   if (options.klBeta > 0 && !batch.refLogprobs) throw new Error('rl: klBeta above 0 needs refLogprobs, got none');
-  model.params.zeroGrad();
+  model.trainable.zeroGrad();
   const stats: Promise<Float32Array>[] = [];
   let numTokens = 0;
   let numTargets = 0;

@@ -1,0 +1,57 @@
+/** A low-rank adapter from and to a folder in PEFT's layout: adapter_config.json and adapter_model.safetensors (Node edge). */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { adapterConfig, type LoraConfig, loadParams, parseAdapterConfig, saveParams, writeSafetensors } from '@eagrl/runtime';
+import type { Config } from '../config/schema.ts';
+import type { Policy } from '../policy.ts';
+import { ConfigError } from '../util/errors.ts';
+import { type ModelSource, readSafetensors, refused, writeModelFolder } from './model_folder.ts';
+
+const CONFIG = 'adapter_config.json';
+const WEIGHTS = 'adapter_model.safetensors';
+
+export interface AdapterFolder {
+  readonly path: string;
+  readonly lora: LoraConfig;
+  /** What the adapter says it was trained on: a name or a path; empty when it says nothing. */
+  readonly base: string;
+}
+
+/** The adapter that a run trains; undefined trains all weights. */
+export const configuredAdapter = ({ model }: Pick<Config, 'model'>): LoraConfig | undefined =>
+  model.use_peft
+    ? { r: model.lora_r, alpha: model.lora_alpha, dropout: model.lora_dropout, target_modules: model.lora_target_modules }
+    : undefined;
+
+/** Reads adapter_config.json. @throws ConfigError naming the file that is missing or damaged. */
+export function readAdapterFolder(path: string): AdapterFolder {
+  const missing = [CONFIG, WEIGHTS].find((file) => !existsSync(join(path, file)));
+  if (missing) throw new ConfigError(`adapter: ${basename(path)} has no ${missing}; expected a folder with ${CONFIG} and ${WEIGHTS}`);
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(join(path, CONFIG), 'utf8'));
+  } catch (error) {
+    throw new ConfigError(`adapter: ${CONFIG} is not JSON (${(error as Error).message}); restore it from its source`);
+  }
+  const lora = refused(`adapter: ${CONFIG}`, () => parseAdapterConfig(json));
+  return { path, lora, base: String((json as Record<string, unknown>)['base_model_name_or_path'] ?? '') };
+}
+
+/** Puts an adapter's weights into a policy that was made for it. @throws ConfigError when they are of another model. */
+export function loadAdapter({ model }: Pick<Policy, 'model'>, { path }: AdapterFolder): void {
+  if (!model.adapter) throw new Error('loadAdapter: the policy has no adapter');
+  const { adapter } = model;
+  const { tensors } = readSafetensors(join(path, WEIGHTS), `adapter: ${WEIGHTS}`);
+  refused(`adapter: ${WEIGHTS}`, () => loadParams(adapter, tensors));
+}
+
+/** Writes what a policy trains, with config, tokenizer and template: the adapter if it has one, else a whole model folder. */
+export async function writeTrained(path: string, policy: Policy, source: ModelSource, base: string): Promise<void> {
+  const { adapter, lora } = policy.model;
+  if (!adapter || !lora) return writeModelFolder(path, policy, source);
+  mkdirSync(path, { recursive: true });
+  writeFileSync(join(path, CONFIG), `${JSON.stringify(adapterConfig(lora, base), null, 2)}\n`);
+  writeFileSync(join(path, WEIGHTS), writeSafetensors(await saveParams(adapter), { format: 'pt' }));
+  writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(source.tokenizerJson));
+  if (source.chatTemplate !== null) writeFileSync(join(path, 'chat_template.jinja'), source.chatTemplate);
+}

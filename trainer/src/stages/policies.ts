@@ -1,0 +1,22 @@
+/** The policy at the start of training, and as a phase left it: all weights, or the base's with an adapter. (Node edge.) */
+import type { Policy } from '../policy.ts';
+import { configuredAdapter } from '../run/adapter_folder.ts';
+import { emptyPolicy, loadPolicy } from '../run/model_folder.ts';
+import type { RunState } from './pipeline.ts';
+
+type Surroundings = Pick<RunState, 'ctx' | 'source' | 'config' | 'checkpoints'>;
+
+/** The base, ready to be trained: a fresh adapter changes nothing yet. */
+export function freshPolicy({ ctx, source, config }: Surroundings): Policy {
+  const policy = loadPolicy(ctx, source, configuredAdapter(config));
+  if (policy.model.adapter) policy.model.initAdapter(config.seed);
+  return policy;
+}
+
+/** As the newest checkpoint of `track` has it. @throws ConfigError when there is none. */
+export function trainedPolicy({ ctx, source, config, checkpoints }: Surroundings, track: string): Policy {
+  const lora = configuredAdapter(config);
+  const policy = lora ? loadPolicy(ctx, source, lora) : emptyPolicy(ctx, source);
+  checkpoints.loadWeights(track, policy);
+  return policy;
+}
