@@ -107,7 +107,7 @@ for (const [title, config] of Object.entries(configs)) {
         const grad = backend.values((p.grad as Tensor).slice);
         const start = values.slice();
         const direction = start.map(() => random.normal());
-        const h = 1e-5;
+        const h = 1e-6;
         const at = (step: number) => {
           values.set(start.map((v, i) => v + step * direction[i]));
           return loss();

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { registerData } from './data.ts';
 import { registerEnv } from './env.ts';
 import { registerMergeLora } from './merge_lora.ts';
+import { registerPlan } from './plan.ts';
 import { registerReport } from './report.ts';
 import { registerRun } from './run.ts';
 
@@ -19,6 +20,7 @@ function makeProgram(): Command {
   registerRun(program);
   registerData(program);
   registerMergeLora(program);
+  registerPlan(program);
   registerReport(program);
   return program;
 }

@@ -2,6 +2,7 @@
 import type { Config } from '../config/schema.ts';
 import type { Summary } from '../report/summary.ts';
 import type { MergeOptions } from '../stages/merge.ts';
+import type { PlannedModel } from '../stages/plan.ts';
 
 /** Phases of a run in their order. */
 export const PHASES = ['pretrain', 'expert', 'mcts', 'sft', 'rl', 'eval'] as const;
@@ -42,11 +43,18 @@ export interface MergeModule {
   mergeLora(options: MergeOptions): Promise<readonly string[]>;
 }
 
+/** stages/plan.ts */
+export interface PlanModule {
+  planModel(model: string, config: Config, promptLength: number): PlannedModel;
+  planText(plans: PlannedModel): string[];
+}
+
 interface StageModules {
   readonly pipeline: PipelineModule;
   readonly data: DataModule;
   readonly devices: DevicesModule;
   readonly merge: MergeModule;
+  readonly plan: PlanModule;
 }
 
 export function loadStage<Name extends keyof StageModules>(name: Name): Promise<StageModules[Name]> {

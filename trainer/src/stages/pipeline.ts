@@ -3,7 +3,7 @@
  * Every phase starts from files of the run folder and leaves its result there, so any of them can be run alone, killed and resumed.
  * (Node edge.)
  */
-import { Context, openDevice } from '@eagrl/runtime';
+import { Context, checkFits, openDevice, planMemory } from '@eagrl/runtime';
 import type { Phase, RunOptions } from '../commands/stages.ts';
 import type { Config } from '../config/schema.ts';
 import type { SearchTree } from '../mcts/search.ts';
@@ -32,6 +32,7 @@ import { checkLengths } from './data.ts';
 import { collectTrees, distill, selectTrajectories } from './distill.ts';
 import { type ExpertResult, trainExperts } from './expert.ts';
 import { Journal } from './journal.ts';
+import { MAX_TOKENS, workloadOf } from './plan.ts';
 import { freshPolicy, trainedPolicy } from './policies.ts';
 import { baseModelConfig, corpusTokenizer, pretrain } from './pretrain.ts';
 import { writeResults } from './results.ts';
@@ -42,9 +43,6 @@ import type { TrainingRun } from './train_loop.ts';
 /** Names in metrics.jsonl and checkpoints/, in the order in which a run passes through them. */
 const TRACKS = ['pretrain', 'expert', 'mcts', 'sft', 'sft_answer', 'rl', 'eval'] as const;
 type Track = (typeof TRACKS)[number];
-
-/** Activation memory of the shipped policy stays near 1 GB at this many tokens per pass. */
-const MAX_TOKENS = 4096;
 
 /** What the phases of one run share. */
 export interface RunState {
@@ -68,18 +66,18 @@ export interface RunState {
 /** Runs the given phases (null: all but pretrain). Returns the summary when the last of them was the evaluation. */
 export async function runPipeline(config: Config, options: RunOptions): Promise<Summary | null> {
   const phases: readonly Phase[] = options.phases ?? ['expert', 'mcts', 'sft', 'rl', 'eval'];
-  // Everything that can be refused is refused here: model, data and lengths first, then the device, and a run folder only after them.
+  // Everything that can be refused is refused here: model, data and lengths first, then the device and its memory, and a run
+  // folder only after them.
   const onlyPretrain = phases.every((p) => p === 'pretrain');
   const source = onlyPretrain ? freshModelFolder(config) : configuredModel(config);
   if (!onlyPretrain) checkModelFolder(source);
   const data = await loadCohort(config);
-  if (!onlyPretrain) {
-    const words = readWords(source);
-    checkLengths(data.cohort, config, words, words.config.max_position_embeddings);
-  }
+  const words = readWords(source);
+  const lengths = onlyPretrain ? null : checkLengths(data.cohort, config, words, words.config.max_position_embeddings);
   const bars = new Map<string, Progress>();
   const backend = await openDevice({ device: config.device });
   try {
+    if (lengths) checkFits(planMemory(words.config, workloadOf(config, lengths.longest, backend.kind === 'wasm')), backend.info);
     const run = openRunFolder(config, options);
     try {
       const { info } = backend;

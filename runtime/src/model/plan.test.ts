@@ -1,0 +1,123 @@
+/**
+ * Plan. The planned sums against the peak that the wasm device counts in a real step, full and LoRA, tied and untied, and in generation:
+ * within 10 %. Published shapes give the figures one can work out by hand. What cannot fit is refused with the arithmetic.
+ */
+import { Random } from '@eagrl/testing';
+import { describe, expect, test } from 'vitest';
+import { Context } from '../context.ts';
+import { openDevice } from '../device.ts';
+import { Engine } from '../generate/engine.ts';
+import { lmHeadCrossEntropy } from '../ops/lm_head.ts';
+import { AdamW } from '../optim/adamw.ts';
+import { packGroups } from '../pack.ts';
+import { Tape } from '../tape.ts';
+import { ModelConfigError, parseTransformerConfig } from './config.ts';
+import type { LoraConfig } from './lora.ts';
+import { checkFits, planMemory, showBytes, type Workload } from './plan.ts';
+import { Transformer } from './transformer.ts';
+
+const shape = {
+  vocab_size: 1024,
+  hidden_size: 96,
+  intermediate_size: 256,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 24,
+  max_position_embeddings: 512,
+};
+const lora: LoraConfig = { r: 4, alpha: 8, dropout: 0.1, target_modules: ['q_proj', 'v_proj', 'down_proj'] };
+
+describe.each<[string, object, LoraConfig | undefined]>([
+  ['qwen2 tied, full', { model_type: 'qwen2', tie_word_embeddings: true }, undefined],
+  ['qwen3 untied, LoRA', { model_type: 'qwen3' }, lora],
+  ['llama, full', { model_type: 'llama' }, undefined],
+])('%s', (_title, family, adapter) => {
+  const config = parseTransformerConfig({ ...shape, ...family });
+  const random = new Random('plan');
+  const work: Workload = {
+    lora: adapter,
+    packing: true,
+    tokensPerPass: 64 + 4 * 48,
+    targetsPerPass: 4 * 48,
+    prompts: 1,
+    numGenerations: 4,
+    promptLength: 64,
+    completionLength: 48,
+  };
+  const plan = planMemory(config, work);
+
+  test('a step and a generation take what was planned, to 10 %', async () => {
+    const backend = await openDevice({ device: 'wasm', threads: 1 });
+    const ctx = new Context(backend);
+    const model = new Transformer(ctx, config, adapter);
+    model.init(1);
+    if (adapter) model.initAdapter(1);
+    const optimizer = new AdamW(model.trainable);
+    const engine = new Engine(ctx, model);
+    const prompt = random.ints(64, 1024);
+    const [root] = engine.open([prompt]);
+    const seqs = [root, engine.fork(root), engine.fork(root), engine.fork(root)];
+    const requests = seqs.map((seq, stream) => ({ seq, maxTokens: 48, stopTokens: [], seed: 1, stream }));
+    const completions = (await engine.sample(requests)).map((c) => c.tokens);
+    const pack = packGroups([{ prompt, completions }]);
+    expect([pack.ids.length, pack.rows.length]).toEqual([work.tokensPerPass, work.targetsPerPass]);
+    const tape = new Tape(ctx);
+    ctx.scope(() => {
+      const hidden = model.forward(pack, { seed: 1, stream: 1 });
+      lmHeadCrossEntropy(ctx, hidden, model.headWeight, pack.targets, new Float32Array(pack.rows.length).fill(1));
+      tape.backward();
+    });
+    await optimizer.step({ lr: 1e-3 }).gradNorm();
+    const ratio = backend.stats.peakBytes / plan.bytes;
+    expect(ratio, `${showBytes(backend.stats.peakBytes)} of ${showBytes(plan.bytes)} planned`).toBeGreaterThan(0.9);
+    expect(ratio, `${showBytes(backend.stats.peakBytes)} of ${showBytes(plan.bytes)} planned`).toBeLessThan(1.1);
+    await backend.destroy();
+  });
+});
+
+describe('published shapes', () => {
+  const llama8b = parseTransformerConfig({
+    model_type: 'llama',
+    vocab_size: 128_256,
+    hidden_size: 4096,
+    intermediate_size: 14_336,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    max_position_embeddings: 131_072,
+  });
+  const work: Workload = {
+    packing: false,
+    tokensPerPass: 2048,
+    targetsPerPass: 1024,
+    prompts: 1,
+    numGenerations: 8,
+    promptLength: 700,
+    completionLength: 150,
+  };
+  const bytesOf = (w: Workload, name: string) => planMemory(llama8b, w).lines.find((l) => l.name === name)?.bytes as number;
+
+  test('Llama-3.1-8B: weights once, gradients and two moments of what is trained', () => {
+    expect(bytesOf(work, 'weights')).toBe(4 * 8_030_261_248);
+    expect(bytesOf(work, 'gradients')).toBe(4 * 8_030_261_248);
+    const small = { ...work, lora: { ...lora, dropout: 0, target_modules: ['q_proj', 'v_proj'] } };
+    // r (in + out) of q and v in 32 layers.
+    expect(bytesOf(small, 'gradients')).toBe(4 * 32 * 4 * (8192 + 5120));
+    expect(bytesOf({ ...small, reference: true }, 'reference')).toBe(4 * (8_030_261_248 + 32 * 4 * (8192 + 5120)));
+    // 44 prompt blocks and 8 times 10 + 1 are 132: 256 blocks of 16 tokens.
+    expect(bytesOf(work, 'KV cache')).toBe(4 * 32 * 2 * 256 * 16 * 1024);
+  });
+
+  test('what cannot fit is refused with the arithmetic', () => {
+    const plan = planMemory(llama8b, work);
+    const wasm = { backend: 'wasm', adapter: 'WebAssembly SIMD', maxBufferBytes: 2 ** 32, maxBindingBytes: 2 ** 32 } as const;
+    expect(() => checkFits(plan, wasm)).toThrow(ModelConfigError);
+    expect(() => checkFits(plan, wasm)).toThrow(
+      /needs 32.1 GB for weights \+ 32.1 GB for gradients \+ 64.\d GB for optimiser \+ .* has 4.3 GB in one memory; try model.use_peft/,
+    );
+    const gpu = { backend: 'webgpu', adapter: 'a GPU', maxBufferBytes: 2 ** 31, maxBindingBytes: 2 ** 27 } as const;
+    expect(() => checkFits(plan, gpu)).toThrow(/needs a buffer of 32.1 GB for weights \(one buffer\); a GPU binds at most 134.2 MB/);
+    checkFits(planMemory(parseTransformerConfig({ ...shape, model_type: 'qwen2' }), work), wasm);
+  });
+});

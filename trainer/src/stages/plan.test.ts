@@ -1,0 +1,80 @@
+/**
+ * Plan. The workload of a config: tokens of a pass are those of a mini-batch or of a batch, capped; the reference counts with a KL term;
+ * the command prints both plans from config.json alone, as text and JSON, and refuses what it cannot plan with exit code 2.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, expect, it, vi } from 'vitest';
+import { main } from '../commands/main.ts';
+import { resolveConfig } from '../config/resolve.ts';
+import { MAX_TOKENS, planModel, planText, workloadOf } from './plan.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'eagrl-plan-'));
+const json = {
+  model_type: 'qwen2',
+  vocab_size: 151_936,
+  hidden_size: 896,
+  intermediate_size: 4864,
+  num_hidden_layers: 24,
+  num_attention_heads: 14,
+  num_key_value_heads: 2,
+  max_position_embeddings: 32_768,
+  tie_word_embeddings: true,
+};
+writeFileSync(join(folder, 'config.json'), JSON.stringify(json));
+afterAll(() => rmSync(folder, { recursive: true }));
+afterEach(() => vi.restoreAllMocks());
+
+const small = { rl: { num_generations: 4, prompts_per_step: 2, mini_batches: 2, max_completion_length: 64 }, sft: { train_batch_size: 1 } };
+
+it('workload: a mini-batch of rollouts, or a batch of examples, at most MAX_TOKENS', () => {
+  const rl = workloadOf(resolveConfig(small), 512, false);
+  expect(rl).toMatchObject({ tokensPerPass: 512 + 4 * 64, targetsPerPass: 4 * 64, prompts: 2, reference: false, lora: undefined });
+  expect(workloadOf(resolveConfig({ ...small, sft: { train_batch_size: 3 } }), 512, false).tokensPerPass).toBe(3 * 576);
+  expect(workloadOf(resolveConfig({}), 512, false).tokensPerPass).toBe(MAX_TOKENS);
+  const peft = workloadOf(resolveConfig({ ...small, model: { use_peft: true, lora_r: 8 }, rl: { ...small.rl, beta: 0.01 } }), 512, true);
+  expect(peft).toMatchObject({ packing: true, reference: true, lora: { r: 8, alpha: 32, dropout: 0 } });
+});
+
+it('Qwen2.5-0.5B: weights once and gradients of the adapter alone', () => {
+  const { full, lora } = planModel(folder, resolveConfig(small), 512);
+  const line = (plan: typeof full, name: string) => plan.lines.find((l) => l.name === name)?.bytes;
+  expect([line(full, 'weights'), line(full, 'gradients'), line(full, 'adapter')]).toEqual([4 * 494_032_768, 4 * 494_032_768, undefined]);
+  // r (in + out) of the seven projections: q and o 896 x 896, k and v 896 x 128, three of 896 x 4864.
+  expect(line(lora, 'gradients')).toBe(4 * 16 * 24 * (2 * 1792 + 2 * 1024 + 3 * 5760));
+  const text = planText({ full, lora });
+  expect(text[0]).toBe('full training: 9.8 GB');
+  expect(text).toContain('LoRA (model.use_peft): 3.9 GB');
+  expect(text.find((l) => l.startsWith('  KV cache'))).toContain('2 prompts of 512 shared by 4 completions of 64');
+});
+
+it('eagrl plan: text, JSON, refusals', async () => {
+  let out = '';
+  let err = '';
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    out += text;
+    return true;
+  });
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    err += text;
+    return true;
+  });
+  const flags = ['--rl.max_completion_length', '64'];
+  expect(await main(['plan', folder, '--prompt-length', '700', ...flags])).toBe(0);
+  expect(out).toMatch(/^full training: .*\n {2}weights +2\.0 GB {2}494,032,768 x 4\n/);
+  out = '';
+  expect(await main(['plan', join(folder, 'config.json'), '--json', ...flags])).toBe(0);
+  expect(JSON.parse(out).full.lines[0]).toMatchObject({ name: 'weights', bytes: 4 * 494_032_768 });
+  for (const [words, message] of [
+    [[join(folder, 'none')], /plan: no .*none; give a model folder/],
+    [[folder, '--prompt-length', 'many'], /--prompt-length: expected a whole number above 0, got many/],
+    [[folder, '--prompt-length', '32768'], /exceed the model's context of 32768/],
+    [[folder, '--model.lora_target_modules', '[c_attn]'], /target_modules names "c_attn"/],
+    [[folder, '--rl.no_such_key', '1'], /unknown key rl.no_such_key/],
+  ] as const) {
+    err = '';
+    expect(await main(['plan', ...words])).toBe(2);
+    expect(err).toMatch(message);
+  }
+});

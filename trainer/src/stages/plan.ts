@@ -1,0 +1,76 @@
+/** eagrl plan: the memory of a model under a run's workload, from config.json alone. (Node edge.) */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { type MemoryPlan, parseTransformerConfig, planMemory, showBytes, type TransformerConfig, type Workload } from '@eagrl/runtime';
+import type { Config } from '../config/schema.ts';
+import { configuredAdapter } from '../run/adapter_folder.ts';
+import { refused } from '../run/model_folder.ts';
+import { ConfigError } from '../util/errors.ts';
+
+/** Tokens of one forward and backward pass at most: activation memory of the shipped policy stays near 1 GB. */
+export const MAX_TOKENS = 4096;
+
+/** What distillation and policy optimisation of a run ask of a device, prompts being at most `promptLength` tokens. */
+export function workloadOf(config: Config, promptLength: number, packing: boolean): Workload {
+  const { rl, sft } = config;
+  const completionLength = rl.max_completion_length;
+  const perGroup = promptLength + rl.num_generations * completionLength;
+  const perStep = Math.max(
+    Math.ceil(rl.prompts_per_step / rl.mini_batches) * perGroup,
+    sft.train_batch_size * (promptLength + completionLength),
+  );
+  const tokensPerPass = Math.min(MAX_TOKENS, perStep);
+  return {
+    lora: configuredAdapter(config),
+    packing,
+    tokensPerPass,
+    targetsPerPass: Math.min(tokensPerPass, Math.ceil((tokensPerPass * rl.num_generations * completionLength) / perGroup)),
+    prompts: rl.prompts_per_step,
+    numGenerations: rl.num_generations,
+    promptLength,
+    completionLength,
+    reference: rl.beta > 0,
+  };
+}
+
+export interface PlannedModel {
+  readonly full: MemoryPlan;
+  readonly lora: MemoryPlan;
+}
+
+/** Plans of full and LoRA training. `model`: a folder, or its config.json. @throws ConfigError */
+export function planModel(model: string, config: Config, promptLength: number): PlannedModel {
+  const shape = readShape(model);
+  if (promptLength + config.rl.max_completion_length > shape.max_position_embeddings) {
+    throw new ConfigError(
+      `plan: ${promptLength} prompt and ${config.rl.max_completion_length} completion tokens exceed the model's context of ${shape.max_position_embeddings}`,
+    );
+  }
+  const plan = (use_peft: boolean) =>
+    refused('plan', () =>
+      planMemory(shape, workloadOf({ ...config, model: { ...config.model, use_peft } }, promptLength, config.device === 'wasm')),
+    );
+  return { full: plan(false), lora: plan(true) };
+}
+
+/** The two plans as a text of at most 140 columns. */
+export function planText({ full, lora }: PlannedModel): string[] {
+  const table = (title: string, plan: MemoryPlan): string[] => [
+    `${title}: ${showBytes(plan.bytes)}`,
+    ...plan.lines.map((l) => `  ${l.name.padEnd(15)} ${showBytes(l.bytes).padStart(9)}  ${l.how}`),
+    `  largest buffer ${showBytes(plan.largest.bytes).padStart(10)}  ${plan.largest.name}, ${plan.largest.how}`,
+  ];
+  return [...table('full training', full), '', ...table('LoRA (model.use_peft)', lora)];
+}
+
+function readShape(model: string): TransformerConfig {
+  const file = existsSync(model) && statSync(model).isDirectory() ? join(model, 'config.json') : model;
+  if (!existsSync(file)) throw new ConfigError(`plan: no ${file}; give a model folder or its config.json`);
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new ConfigError(`plan: ${file} is not JSON (${(error as Error).message})`);
+  }
+  return refused('plan: config.json', () => parseTransformerConfig(json));
+}
