@@ -6,13 +6,16 @@
 
 import type { KernelSpec } from '@eagrl/kernels';
 import * as kernels from '@eagrl/kernels';
+import { openDevice } from '@eagrl/runtime';
 import { expect, test } from 'vitest';
 import { cases } from './cases/index.ts';
+import { copyCases, floorMs, fmaCase } from './floor/floor.ts';
 import { titleOf } from './lib/case.ts';
 import { relativeRms } from './lib/check.ts';
-import { floorMs } from './lib/floor.ts';
+import { measure } from './lib/measure.ts';
+import { threadCounts } from './lib/providers.ts';
 import type { Row } from './lib/report.ts';
-import { summary } from './lib/time.ts';
+import { QUICK, summary } from './lib/time.ts';
 import { main } from './main.ts';
 
 async function run(argv: string[], table = cases) {
@@ -87,6 +90,27 @@ test.each([
   const { code, out, err } = await run(argv);
   expect([code, out]).toEqual([2, []]);
   expect(err).toContain(message);
+});
+
+test('the probes give what the reference gives, with every copy size and on one thread and two', async () => {
+  const providers = [
+    { name: 'wasm-1', backend: await openDevice({ device: 'wasm', threads: 1 }) },
+    { name: 'wasm-2', backend: await openDevice({ device: 'wasm', threads: 2 }) },
+  ];
+  for (const c of [...copyCases, fmaCase]) {
+    for (const m of await measure(c, providers, QUICK)) {
+      expect(m.verdict, titleOf(c)).toEqual({ relErr: 0, wrong: undefined });
+      expect(m.time?.best, titleOf(c)).toBeGreaterThan(0);
+    }
+  }
+  for (const { backend } of providers) await backend.destroy();
+});
+
+test('thread counts to measure', () => {
+  expect(threadCounts(1, true)).toEqual([]);
+  expect(threadCounts(2, false)).toEqual([1]);
+  expect(threadCounts(12, false)).toEqual([1]);
+  expect(threadCounts(12, true)).toEqual([1, 2, 4, 8]);
 });
 
 test('summary, check and floor by hand', () => {

@@ -2,8 +2,8 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { DeviceError } from '@eagrl/runtime';
 import { cases } from './cases/index.ts';
+import { copyCases, type Floor, fmaCase } from './floor/floor.ts';
 import { type BenchCase, titleOf } from './lib/case.ts';
-import { copyCases, type Floor, fmaCase } from './lib/floor.ts';
 import { commit, machine } from './lib/machine.ts';
 import { type Measured, measure } from './lib/measure.ts';
 import { type Options, parseOptions, USAGE, UsageError } from './lib/options.ts';
@@ -43,7 +43,7 @@ async function bench(options: Options, table: readonly BenchCase[], print: (line
     );
   }
   const budget = quick ? QUICK : FULL;
-  const providers = await openProviders(devices).catch((error: Error) => {
+  const providers = await openProviders(devices, false).catch((error: Error) => {
     throw error instanceof DeviceError ? new UsageError(error.message) : error;
   });
   const rows: Row[] = [];

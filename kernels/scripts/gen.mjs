@@ -1,12 +1,14 @@
 // Embeds every kernel: src/<kernel>/*.wgsl -> src/gen/<stem>.wgsl.ts, src/<kernel>/*.as.ts -> asc -> src/gen/<stem>.wasm.ts.
 // `//!use path` lines in a .wgsl append that file (once, in order), so that line numbers in errors stay those of the source.
 // A module whose inputs did not change since the last run is left alone. `--check` prints the hash of every generated module.
+// A folder as argument is taken in place of kernels/src: the bench has probes of its own.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const src = join(dirname(fileURLToPath(import.meta.url)), '..', 'src');
+const folder = process.argv.slice(2).find((a) => !a.startsWith('--'));
+const src = folder ? resolve(folder) : join(dirname(fileURLToPath(import.meta.url)), '..', 'src');
 const out = join(src, 'gen');
 mkdirSync(out, { recursive: true });
 

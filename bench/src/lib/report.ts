@@ -1,6 +1,7 @@
 /** Rows as JSON and as lines of a table. */
+
+import { type Floor, floorMs } from '../floor/floor.ts';
 import { type BenchCase, passOf, titleOf } from './case.ts';
-import { type Floor, floorMs } from './floor.ts';
 import type { Measured } from './measure.ts';
 
 /** One row of the receipt. Figures are null when the result was wrong: what is wrong is not timed. */

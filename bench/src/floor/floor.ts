@@ -2,10 +2,14 @@
  * What the machine can do at best, measured in the same run and through the same launches as the kernels: the bandwidth of a copy
  * and the rate of multiply-adds that stay in registers. A kernel's floor is the longer of moving its bytes and doing its flops so.
  */
-import { readFileSync } from 'node:fs';
 import { ceilDiv, grid1d, type KernelSpec } from '@eagrl/kernels';
-import type { BenchCase } from './case.ts';
-import { CHAINS, COPY_BLOCK, floorWasm } from './floor_wasm.ts';
+import wasm from '../gen/floor.wasm.ts';
+import wgsl from '../gen/floor.wgsl.ts';
+import type { BenchCase } from '../lib/case.ts';
+
+/** Accumulators of floor_fma, and bytes per WebAssembly work item of floor_copy: floor.wgsl, floor.as.ts. */
+const CHAINS = 12;
+const COPY_BLOCK = 16_384;
 
 type Buffers = Record<string, Float64Array>;
 interface Copy {
@@ -20,9 +24,8 @@ interface Fma {
 
 const floor: KernelSpec = {
   name: 'floor',
-  // From src/ also when this runs from dist/: tsc copies no WGSL, and the package is private.
-  wgsl: readFileSync(new URL('../../src/lib/floor.wgsl', import.meta.url), 'utf8'),
-  wasm: { simd: floorWasm(false), relaxed: floorWasm(true) },
+  wgsl,
+  wasm,
   ref: {
     floor_copy: ({ y, x }: Buffers) => y.set(x),
     floor_fma: ({ y }: Buffers, { iters, a, b }: Fma) => {
