@@ -70,6 +70,12 @@ export interface Backend {
   sync(): Promise<void>;
   /** Compiles entry points ahead of use. */
   prepare(kernels: readonly KernelSpec[]): Promise<void>;
+  /**
+   * webgpu where the adapter has timestamp-query: milliseconds of device time from the start of the first dispatch that `work` queues
+   * to the end of the last. What was queued before is handed over first and not counted.
+   * @throws DeviceError when `work` does anything but dispatch, or that more than 511 times: it must fit one pass.
+   */
+  deviceTime?(work: () => void): Promise<number>;
   /** wasm: time per entry point since the device was opened, longest first. */
   profile?(): readonly ProfileRow[];
   destroy(): Promise<void>;

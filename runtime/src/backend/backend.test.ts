@@ -315,6 +315,28 @@ describe('webgpu', () => {
     await backend.destroy();
   });
 
+  test('deviceTime measures what dispatches take, and takes nothing else', async () => {
+    const backend = await openDevice({ device: 'webgpu-software' });
+    const deviceTime = backend.deviceTime?.bind(backend);
+    if (!deviceTime) throw new Error(`SwiftShader has timestamp-query; this adapter has ${backend.info.features.join(', ')}`);
+    const [rows, cols] = [64, 256];
+    const x = filled(backend, new Float32Array(rows * cols).fill(1));
+    const y = backend.alloc(rows * cols);
+    const launch = (times: number) => () => {
+      for (let i = 0; i < times; i++) backend.dispatch(softmax, 'softmax_fwd', [all(y), all(x)], { rows, cols });
+    };
+    await backend.sync();
+    await deviceTime(launch(1)); // compiles
+    const start = performance.now();
+    const ms = await deviceTime(launch(50));
+    expect(ms).toBeGreaterThan(0);
+    expect(ms).toBeLessThanOrEqual(performance.now() - start);
+    expect((await backend.read(part(y, 0, 1), 'f32'))[0]).toBeCloseTo(1 / cols, 6);
+    await expect(deviceTime(() => backend.write(all(x), new Float32Array(rows * cols)))).rejects.toThrow('takes dispatches only');
+    await expect(deviceTime(launch(512))).rejects.toThrow('at most 511');
+    await backend.destroy();
+  });
+
   test('an invalid dispatch loses the device; calls after it say why', async () => {
     const backend = await openDevice({ device: 'webgpu-software' });
     const b = () => all(backend.alloc(64));

@@ -18,6 +18,9 @@ const MIN_POOL_BYTES = 64 << 20;
 /** Smallest binding that WGSL arrays of vec4 accept; stands in for a slice without elements. */
 const DUMMY_BYTES = 16;
 
+/** Two timestamps of 64 bits, nanoseconds. */
+const TICK_BYTES = 16;
+
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
 
 /** Whether an adapter computes on the CPU. */
@@ -51,6 +54,7 @@ export class WebgpuBackend implements Backend {
    */
   readonly #paramsHost = new Uint8Array(MAX_PENDING * PARAM_STRIDE);
   readonly #params: GPUBuffer;
+  readonly deviceTime?: (work: () => void) => Promise<number>;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #pending = 0;
@@ -77,6 +81,11 @@ export class WebgpuBackend implements Backend {
     this.#staging = new BufferPool(device, MAP_READ | COPY_DST, 'read-back', this.#mostBytes);
     this.#params = device.createBuffer({ label: 'params', size: this.#paramsHost.byteLength, usage: UNIFORM | COPY_DST });
     this.#pipelines = new Pipelines(device);
+    if (device.features.has('timestamp-query')) {
+      const set = device.createQuerySet({ label: 'first and last', type: 'timestamp', count: 2 });
+      const ticks = device.createBuffer({ label: 'ticks', size: TICK_BYTES, usage: GPUBufferUsage.QUERY_RESOLVE | COPY_SRC });
+      this.deviceTime = (work) => this.#deviceTime(work, set, ticks);
+    }
     const pool = this.#pool;
     this.stats = {
       liveBytes: 0,
@@ -108,6 +117,7 @@ export class WebgpuBackend implements Backend {
       device = await adapter.requestDevice({
         label: 'eagrl',
         // Models and KV caches outgrow the defaults (256 MiB buffers, 128 MiB bindings).
+        requiredFeatures: adapter.features.has('timestamp-query') ? ['timestamp-query'] : [],
         requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage },
       });
     } catch (error) {
@@ -236,6 +246,31 @@ export class WebgpuBackend implements Backend {
     this.flush();
     await this.#device.queue.onSubmittedWorkDone();
     this.#checkAlive();
+  }
+
+  async #deviceTime(work: () => void, set: GPUQuerySet, ticks: GPUBuffer): Promise<number> {
+    this.#checkAlive();
+    this.flush();
+    const encoder = this.#commands();
+    const timestampWrites = { querySet: set, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
+    const pass = encoder.beginComputePass({ label: 'eagrl, timed', timestampWrites });
+    this.#pass = pass;
+    work();
+    if (this.#pass !== pass) {
+      throw new DeviceError(
+        `webgpu: deviceTime takes dispatches only, at most ${MAX_PENDING - 1}; time anything else with performance.now`,
+      );
+    }
+    const staging = this.#staging.take(TICK_BYTES);
+    const commands = this.#commands();
+    commands.resolveQuerySet(set, 0, 2, ticks, 0);
+    commands.copyBufferToBuffer(ticks, 0, staging, 0, TICK_BYTES);
+    this.flush();
+    await staging.mapAsync(GPUMapMode.READ, 0, TICK_BYTES);
+    const [first, last] = new BigUint64Array(staging.getMappedRange(0, TICK_BYTES).slice(0));
+    staging.unmap();
+    this.#staging.give(staging);
+    return Number(last - first) / 1e6;
   }
 
   async prepare(kernels: readonly KernelSpec[]): Promise<void> {
