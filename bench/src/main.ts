@@ -1,17 +1,24 @@
-/** `npm run bench`: checks, then times every kernel on every provider. The last line is the receipt. */
-import { appendFileSync, mkdirSync } from 'node:fs';
+/** `npm run bench`: checks, then times every kernel on every provider. The last line is the result as JSON. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { relative } from 'node:path';
 import { DeviceError } from '@eagrl/runtime';
 import { cases } from './cases/index.ts';
-import { copyCases, type Floor, fmaCase } from './floor/floor.ts';
+import { type Bar, barLine, barsOf } from './lib/bars.ts';
 import { type BenchCase, titleOf } from './lib/case.ts';
-import { commit, machine } from './lib/machine.ts';
-import { type Measured, measure } from './lib/measure.ts';
-import { type Options, parseOptions, USAGE, UsageError } from './lib/options.ts';
-import { openProviders, type Provider } from './lib/providers.ts';
-import { HEADER, lineOf, type Row, rowOf } from './lib/report.ts';
-import { type Budget, FULL, QUICK } from './lib/time.ts';
+import { compare, comparisonLines, holds } from './lib/compare.ts';
+import { commit, machine, repository, versions } from './lib/machine.ts';
+import { type Extent, type Options, parseOptions, USAGE, UsageError } from './lib/options.ts';
+import { openBackends, own, type Provider } from './lib/provider.ts';
+import { type PeerStatus, type Receipt, ReceiptError, readReceipt, writeReceipt } from './lib/receipt.ts';
+import { noiseNote } from './lib/report.ts';
+import { runCases } from './lib/session.ts';
+import { type Budget, FULL, NORMAL, QUICK } from './lib/time.ts';
+import { openPeers, PeersMissing } from './peers/open.ts';
 
-/** Runs the benchmark and returns the exit code: 0, 1 (a result is wrong) or 2 (flags, device). */
+/**
+ * Runs the benchmark and returns the exit code: 0; 1, a result of ours is wrong; 2, flags, device, peers not installed;
+ * 3, slower than the receipt it is compared with.
+ */
 export async function main(
   argv: readonly string[],
   print: (line: string) => void,
@@ -21,79 +28,101 @@ export async function main(
   try {
     const options = parseOptions(argv);
     if (options.help) print(USAGE);
-    return options.help ? 0 : await bench(options, table, print);
+    return options.help ? 0 : await bench(options, argv, table, print);
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
+    if (!(error instanceof UsageError || error instanceof DeviceError || error instanceof PeersMissing)) throw error;
     complain(`bench: ${error.message}`);
     return 2;
   }
 }
 
-/** Names of the rows that a device gives; wasm also runs on one thread. */
-const endings = (devices: Options['devices']) => devices.flatMap((d) => (d === 'wasm' ? ['wasm', 'wasm-1'] : ['webgpu']));
+const BUDGETS: Readonly<Record<Extent, Budget>> = { quick: QUICK, normal: NORMAL, full: FULL };
+const RANK: Readonly<Record<Extent, number>> = { quick: 0, normal: 1, full: 2 };
 
-async function bench(options: Options, table: readonly BenchCase[], print: (line: string) => void): Promise<number> {
-  const { filter, devices, quick, save } = options;
-  const wanted = (c: BenchCase, provider: string) => `${titleOf(c)}/${provider}`.includes(filter);
-  const chosen = table.filter((c) => !(quick && c.large) && endings(devices).some((name) => wanted(c, name)));
-  if (chosen.length === 0) {
-    const kernels = [...new Set(table.map((c) => c.spec.name))];
-    throw new UsageError(
-      `--filter ${filter}: no row has this in its name; names look like ${titleOf(table[0])}/wasm, kernels are ${kernels.join(', ')}`,
-    );
-  }
-  const budget = quick ? QUICK : FULL;
-  const providers = await openProviders(devices, false).catch((error: Error) => {
-    throw error instanceof DeviceError ? new UsageError(error.message) : error;
-  });
-  const rows: Row[] = [];
-  const floors = await measureFloors(providers, budget, print);
-  let wrong = 0;
-  print(HEADER);
-  for (const c of chosen) {
-    for (const m of await measure(
-      c,
-      providers.filter((p) => wanted(c, p.name)),
-      budget,
-    )) {
-      const row = rowOf(c, m, floors.get(m.provider));
-      rows.push(row);
-      if (m.verdict.wrong) wrong++;
-      print(lineOf(c, m, row));
-    }
-  }
-  for (const { backend } of providers) await backend.destroy();
-  const receipt = JSON.stringify({ machine: machine(), commit: commit(), rows, bars: [] });
-  if (save) saveReceipt(receipt);
-  print(receipt);
-  return wrong > 0 ? 1 : 0;
+/** Names that rows may end in; wasm also runs on fewer threads. */
+const endings = ({ devices, peers }: Options) => [
+  ...devices.flatMap((d) => (d === 'wasm' ? ['wasm', 'wasm-1', 'wasm-2', 'wasm-4', 'wasm-8', 'wasm-16'] : ['webgpu'])),
+  ...peers.flatMap((p) => [p, `${p}-1`]),
+];
+
+function choose(options: Options, table: readonly BenchCase[]): readonly BenchCase[] {
+  const { filter, extent } = options;
+  const chosen = table.filter(
+    (c) => RANK[c.from ?? 'quick'] <= RANK[extent] && endings(options).some((name) => `${titleOf(c)}/${name}`.includes(filter)),
+  );
+  if (chosen.length > 0) return chosen;
+  const kernels = [...new Set(table.map((c) => c.spec.name))];
+  throw new UsageError(
+    `--filter ${filter}: no row of this run has this in its name; names look like ${titleOf(table[0])}/wasm, kernels are ${kernels.join(', ')}`,
+  );
 }
 
-async function measureFloors(providers: readonly Provider[], budget: Budget, print: (line: string) => void): Promise<Map<Provider, Floor>> {
-  const copies = new Map(providers.map((p) => [p, [] as { bytes: number; gbps: number }[]]));
-  // By the best sample: what else the machine did meanwhile does not lower what it can do.
-  const rate = (bench: BenchCase, amount: number, m: Measured) => {
-    if (!m.time) throw new Error(`${titleOf(bench)}/${m.provider.name}: ${m.verdict.wrong}; no floor to compare with`);
-    return amount / m.time.best / 1e6;
+function readBase(path: string): Receipt {
+  try {
+    return readReceipt(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if (error instanceof ReceiptError) throw new UsageError(`--compare ${path}: ${error.message}`);
+    throw new UsageError(`--compare ${path}: ${(error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : error}`);
+  }
+}
+
+/** Figures of two machines say nothing about the code. */
+function checkSameMachine({ run }: Receipt): void {
+  const here = machine();
+  const differs = (['cpu', 'cores', 'os', 'node'] as const).filter((k) => run.machine[k] !== here[k]);
+  if (differs.length === 0) return;
+  const what = differs.map((k) => `${k} ${run.machine[k]} there, ${here[k]} here`).join('; ');
+  throw new UsageError(`--compare: the receipt is of another machine (${what}); compare runs of one machine`);
+}
+
+async function bench(options: Options, argv: readonly string[], table: readonly BenchCase[], print: (line: string) => void) {
+  const { filter, devices, extent } = options;
+  const chosen = choose(options, table);
+  const base = options.compare === undefined ? undefined : readBase(options.compare);
+  if (base) checkSameMachine(base);
+  const date = new Date().toISOString();
+  const wanted = (name: string) => name.includes(filter);
+  const backends = await openBackends(devices, extent === 'full');
+  const ours = [...backends].map(([name, backend]) => own(name, backend));
+  const peers = await openPeers(options.peers, devices, print);
+  const providers: Provider[] = [...ours, ...peers.providers];
+  const budget = BUDGETS[extent];
+  const { floors, rows } = await runCases({ cases: chosen, providers, budget, wanted, print });
+  for (const p of providers) await p.close();
+
+  const bars = barsOf({ rows, floors });
+  for (const bar of bars) print(barLine(bar));
+  const note = noiseNote(rows);
+  if (note) print(note);
+  const run = {
+    date,
+    machine: machine(),
+    commit: commit(),
+    command: ['npm run bench --', ...argv].join(' '),
+    versions: versions(peers.status),
+    workload: `${extent}: ${chosen.length} cases, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms`,
+    floors,
+    peers: peers.status,
   };
-  for (const c of copyCases) {
-    const bytes = c.spec.entries[c.entry].bytes(c.params);
-    for (const m of await measure(c, providers, budget)) copies.get(m.provider)?.push({ bytes, gbps: rate(c, bytes, m) });
-  }
-  const floors = new Map<Provider, Floor>();
-  for (const m of await measure(fmaCase, providers, budget)) {
-    const flops = fmaCase.spec.entries[fmaCase.entry].flops(fmaCase.params);
-    floors.set(m.provider, { copies: copies.get(m.provider) ?? [], gflops: rate(fmaCase, flops, m) });
-  }
-  for (const [{ name, backend }, { copies: c, gflops }] of floors) {
-    const sizes = c.map(({ bytes, gbps }) => `${gbps.toFixed(1)} GB/s of ${bytes / 1024} KiB`).join(', ');
-    print(`floor ${name}: ${backend.info.adapter}; multiply-add in registers ${gflops.toFixed(1)} GFLOP/s; copy ${sizes}`);
-  }
-  return floors;
+  const receipt: Receipt = { run, rows, bars };
+  if (options.receipt) print(`receipt: ${saveReceipt(receipt)}`);
+  const comparison = base && compare(base.rows, rows, wanted);
+  if (comparison) for (const line of comparisonLines(comparison)) print(line);
+  print(resultLine(receipt, peers.status, bars));
+  const ownNames = new Set(ours.map((p) => p.name));
+  if (rows.some((r) => r.wrong !== null && ownNames.has(r.provider))) return 1;
+  return comparison && !holds(comparison) ? 3 : 0;
 }
 
-function saveReceipt(receipt: string): void {
-  const folder = new URL('../results/', import.meta.url);
+const resultLine = ({ run, rows }: Receipt, peers: readonly PeerStatus[], bars: readonly Bar[]) =>
+  JSON.stringify({ machine: run.machine, commit: run.commit, rows, bars, peers });
+
+/** Writes bench/results/<date>-<commit>.jsonl and returns its path in the repository. */
+function saveReceipt(receipt: Receipt): string {
+  const folder = new URL('bench/results/', repository);
   mkdirSync(folder, { recursive: true });
-  appendFileSync(new URL(`${new Date().toISOString().slice(0, 10)}.jsonl`, folder), `${receipt}\n`);
+  const stamp = receipt.run.date.slice(0, 19).replaceAll(':', '');
+  const file = new URL(`${stamp}-${(receipt.run.commit ?? 'no-commit').replace('+', '-dirty')}.jsonl`, folder);
+  writeFileSync(file, writeReceipt(receipt), { flag: 'wx' });
+  return relative(repository.pathname, file.pathname);
 }

@@ -25,14 +25,14 @@ const MLP = 704;
 const VOCAB = 1408;
 
 /** c (m, n) over k, one batch, no bias. */
-function product(form: 'nn' | 'nt' | 'tn', m: number, n: number, k: number, large = false): BenchCase {
+function product(form: 'nn' | 'nt' | 'tn', m: number, n: number, k: number, from?: BenchCase['from']): BenchCase {
   return {
     spec: matmul,
     entry: `matmul_${form}`,
     shape: `${m}x${n}x${k}`,
     params: { m, n, k, batch: 1, stride_a: 0, stride_b: 0, stride_c: 0, alpha: 1, accumulate: 0, has_bias: 0 },
     inputs: (d) => ({ c: new Float32Array(m * n), a: d.normals(m * k), b: d.normals(k * n), bias: new Float32Array(4) }),
-    large,
+    from,
   };
 }
 
@@ -46,7 +46,7 @@ const products: BenchCase[] = [
   product('nn', 512, 512, 512),
   product('nt', 512, 512, 512),
   product('tn', 512, 512, 512),
-  product('nn', 1024, 1024, 1024, true),
+  product('nn', 1024, 1024, 1024, 'normal'),
 ];
 
 const heads: Params = { tokens: T, heads: HEADS, kv_heads: KV_HEADS, head_dim: HEAD_DIM, scale: 1 / Math.sqrt(HEAD_DIM) };
@@ -163,17 +163,17 @@ function ropeTable(positions: number): Float32Array<ArrayBuffer> {
   });
 }
 
-function softmaxPair(rows: number, cols: number, large = false): BenchCase[] {
+function softmaxPair(rows: number, cols: number, from?: BenchCase['from']): BenchCase[] {
   const shape = `${rows}x${cols}`;
   const params = { rows, cols };
   return [
-    { spec: softmax, entry: 'softmax_fwd', shape, params, large, inputs: (d) => ({ x: d.normals(rows * cols, 3) }) },
+    { spec: softmax, entry: 'softmax_fwd', shape, params, from, inputs: (d) => ({ x: d.normals(rows * cols, 3) }) },
     {
       spec: softmax,
       entry: 'softmax_bwd',
       shape,
       params,
-      large,
+      from,
       inputs: (d) => {
         const { y } = launchRef(softmax, 'softmax_fwd', { x: d.normals(rows * cols) }, params);
         return { dy: d.normals(rows * cols), y: Float32Array.from(y) };
@@ -231,7 +231,7 @@ const rowwise: BenchCase[] = [
     inputs: (d) => ({ dy: d.normals(T * MLP), gate: d.normals(T * MLP), up: d.normals(T * MLP) }),
   },
   ...softmaxPair(T, VOCAB),
-  ...softmaxPair(4096, VOCAB, true),
+  ...softmaxPair(4096, VOCAB, 'normal'),
   { spec: lmHead, entry: 'lm_head_logprob', shape: `${T}x${VOCAB}`, params: headParams, inputs: logits },
   {
     spec: lmHead,

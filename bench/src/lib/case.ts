@@ -17,8 +17,8 @@ export interface BenchCase {
    * would leave the range of normal f32 numbers. Arithmetic on zeros takes as long as on any other normal number.
    */
   readonly steady?: readonly string[];
-  /** Left out by --quick. */
-  readonly large?: boolean;
+  /** `normal`: left out by --quick; `full`: only with --full. Default: always. */
+  readonly from?: 'normal' | 'full';
 }
 
 /** `softmax_fwd` of softmax is the pass `fwd`; an entry that does not begin with its kernel's name is a pass by its full name. */

@@ -14,13 +14,16 @@ export interface Verdict {
   readonly wrong?: string;
 }
 
-/** f32 outputs by relative RMS (NaN only where the reference has it), integer outputs by equality. */
+/** What was `got`, f32 by relative RMS (NaN only where the reference has it), integers by equality. @throws Error when nothing was. */
 export function check(entry: KernelEntry, got: Readonly<Record<string, HostArray>>, want: Readonly<Record<string, Float64Array>>): Verdict {
   let relErr = 0;
   let wrong: string | undefined;
-  for (const { name, dtype } of entry.bindings.filter((b) => b.access !== 'read')) {
+  const given = entry.bindings.filter((b) => b.access !== 'read' && b.name in got);
+  if (given.length === 0) throw new Error(`no output to check among ${Object.keys(got).join(', ') || 'none'}`);
+  for (const { name, dtype } of given) {
     const [g, w] = [got[name], want[name]];
-    if (dtype === 'f32') {
+    if (g.length < w.length) wrong ??= `${name}: ${g.length} elements instead of ${w.length}`;
+    else if (dtype === 'f32') {
       const error = relativeRms(g, w);
       if (!(error <= relErr)) relErr = error;
       if (!(error <= MAX_REL_ERR)) wrong ??= `${name}: relative RMS error ${error.toExponential(2)}, at most ${MAX_REL_ERR}`;

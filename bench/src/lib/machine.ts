@@ -1,6 +1,9 @@
 /** The machine card that stands beside every number. */
 import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
+import { join } from 'node:path';
 
 export interface Machine {
   readonly cpu: string;
@@ -27,4 +30,28 @@ export function commit(): string | null {
   } catch {
     return null;
   }
+}
+
+/** Root of the checkout, from src/lib and from dist/lib alike. */
+export const repository = new URL('../../../', import.meta.url);
+
+/** Package versions that a figure depends on. */
+export function versions(peers: readonly { readonly name: string; readonly version: string | null }[]): Record<string, string> {
+  const read = (path: string | URL) => (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+  const require = createRequire(new URL('runtime/package.json', repository));
+  // By folder: not every package exports its package.json.
+  const installed = (name: string) => {
+    const files = (require.resolve.paths(name) ?? []).map((folder) => join(folder, name, 'package.json'));
+    const file = files.find((f) => existsSync(f));
+    if (file === undefined) throw new Error(`${name} is not installed; run npm ci`);
+    return read(file);
+  };
+  const out: Record<string, string> = {
+    eagrl: read(new URL('runtime/package.json', repository)),
+    v8: process.versions.v8,
+    webgpu: installed('webgpu'),
+    '@sparticuz/chromium': installed('@sparticuz/chromium'),
+  };
+  for (const { name, version } of peers) if (version !== null) out[name] = version;
+  return out;
 }

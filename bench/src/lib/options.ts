@@ -1,13 +1,21 @@
 /** Flags of `npm run bench`. */
 import { parseArgs } from 'node:util';
-import { BENCH_DEVICES, type BenchDevice } from './providers.ts';
+import { PEERS, type PeerName } from '../peers/names.ts';
+import { BENCH_DEVICES, type BenchDevice } from './provider.ts';
+
+export type Extent = 'quick' | 'normal' | 'full';
 
 export interface Options {
   /** Rows whose name has this in it. */
   readonly filter: string;
   readonly devices: readonly BenchDevice[];
-  readonly quick: boolean;
-  readonly save: boolean;
+  readonly extent: Extent;
+  readonly peers: readonly PeerName[];
+  readonly receipt: boolean;
+  /** Receipt of an earlier run. */
+  readonly compare: string | undefined;
+  /** Where the HTML report goes. */
+  readonly html: string | undefined;
   readonly help: boolean;
 }
 
@@ -17,42 +25,77 @@ export const USAGE = `npm run bench -- [flags]      times every kernel, after ch
 
   --filter TEXT     rows whose name has TEXT in it: softmax, matmul/nt, /wasm-1
   --device LIST     of ${BENCH_DEVICES.join(', ')}; default wasm,webgpu-software
-  --quick           short samples, no large shapes: under two minutes
-  --save            append the receipt to bench/results/<date>.jsonl
+  --quick           short samples, small shapes: under two minutes
+  --full            long samples, shapes of real models, whole steps, every thread count, all peers
+  --peers LIST      of ${PEERS.join(', ')}; all; none; default none, with --full all.
+                    'npm run bench:peers' installs them
+  --receipt         write the receipt to bench/results/<date>-<commit>.jsonl
+  --html FILE       write a report with plots
+  --compare FILE    a receipt: faster, same or slower than it beyond the noise
   --help            this text
 
-The last line on stdout is the receipt as JSON. Exit code 1: a result was wrong; 2: wrong flags or no such device.`;
+The last line on stdout is the result as JSON. Exit code 1: a result of ours was wrong; 2: wrong flags, no such device, peers not
+installed; 3: --compare found something slower or missing.`;
 
 const FLAGS = {
-  filter: { type: 'string', default: '' },
-  device: { type: 'string', default: 'wasm,webgpu-software' },
-  quick: { type: 'boolean', default: false },
-  save: { type: 'boolean', default: false },
-  help: { type: 'boolean', default: false },
+  filter: { type: 'string' },
+  device: { type: 'string' },
+  quick: { type: 'boolean' },
+  full: { type: 'boolean' },
+  peers: { type: 'string' },
+  receipt: { type: 'boolean' },
+  html: { type: 'string' },
+  compare: { type: 'string' },
+  help: { type: 'boolean' },
 } as const;
 
-/** @throws UsageError for an unknown flag, a missing value, an unknown device. */
+/** @throws UsageError for an unknown flag, a missing value, an unknown device or peer. */
 export function parseOptions(argv: readonly string[]): Options {
   const flag = argv.find((a) => a.startsWith('-') && !(a.slice(2).split('=')[0] in FLAGS && a.startsWith('--')));
-  if (flag)
-    throw new UsageError(
-      `unknown flag '${flag}'; flags are ${Object.keys(FLAGS)
-        .map((f) => `--${f}`)
-        .join(', ')}`,
-    );
-  let values: { filter: string; device: string; quick: boolean; save: boolean; help: boolean };
+  if (flag) {
+    const known = Object.keys(FLAGS).map((f) => `--${f}`);
+    throw new UsageError(`unknown flag '${flag}'; flags are ${known.join(', ')}`);
+  }
+  const { filter = '', device = 'wasm,webgpu-software', quick = false, full = false, ...rest } = parsed(argv);
+  if (quick && full) throw new UsageError('--quick and --full: one of them');
+  return {
+    filter,
+    devices: parseDevices(device),
+    extent: quick ? 'quick' : full ? 'full' : 'normal',
+    peers: parsePeers(rest.peers ?? (full ? 'all' : 'none')),
+    receipt: rest.receipt ?? false,
+    compare: rest.compare,
+    html: rest.html,
+    help: rest.help ?? false,
+  };
+}
+
+function parsed(argv: readonly string[]) {
   try {
-    ({ values } = parseArgs({ args: [...argv], options: FLAGS, allowPositionals: false }));
+    return parseArgs({ args: [...argv], options: FLAGS, allowPositionals: false }).values;
   } catch (error) {
     throw new UsageError((error as Error).message.split('. ')[0]);
   }
-  const devices = values.device.split(',');
-  for (const d of devices) {
-    if (!BENCH_DEVICES.includes(d as BenchDevice)) throw new UsageError(`--device: '${d}' is none of ${BENCH_DEVICES.join(', ')}`);
-  }
+}
+
+function parseDevices(list: string): BenchDevice[] {
+  const devices = list.split(',').map((name) => {
+    const device = BENCH_DEVICES.find((d) => d === name);
+    if (!device) throw new UsageError(`--device: '${name}' is none of ${BENCH_DEVICES.join(', ')}`);
+    return device;
+  });
   if (devices.filter((d) => d.startsWith('webgpu')).length > 1 || new Set(devices).size < devices.length) {
-    throw new UsageError(`--device ${values.device}: at most one of webgpu and webgpu-software, and each name once`);
+    throw new UsageError(`--device ${list}: at most one of webgpu and webgpu-software, and each name once`);
   }
-  const { filter, quick, save, help } = values;
-  return { filter, devices: devices as BenchDevice[], quick, save, help };
+  return devices;
+}
+
+function parsePeers(list: string): PeerName[] {
+  if (list === 'none') return [];
+  if (list === 'all') return [...PEERS];
+  return list.split(',').map((name) => {
+    const peer = PEERS.find((p) => p === name);
+    if (!peer) throw new UsageError(`--peers: '${name}' is none of ${PEERS.join(', ')}, all, none`);
+    return peer;
+  });
 }

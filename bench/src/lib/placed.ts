@@ -30,10 +30,14 @@ export class Placed {
     });
   }
 
-  readonly launch: Launch = {
-    run: () => this.#backend.dispatch(this.#case.spec, this.#case.entry, this.#slices, this.#case.params),
-    sync: () => this.#backend.sync(),
-  };
+  get launch(): Launch {
+    const { deviceTime } = this.#backend;
+    const run = () => this.#backend.dispatch(this.#case.spec, this.#case.entry, this.#slices, this.#case.params);
+    const timed = (times: number) => () => {
+      for (let i = 0; i < times; i++) run();
+    };
+    return { run, sync: () => this.#backend.sync(), deviceTime: deviceTime && ((times) => deviceTime(timed(times))) };
+  }
 
   /** Every binding that the kernel writes, by name. */
   async outputs(): Promise<Record<string, HostArray>> {

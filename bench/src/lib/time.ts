@@ -13,25 +13,46 @@ export interface Budget {
   readonly rounds: number;
 }
 
-export const FULL: Budget = { warmMs: 100, sampleMs: 20, minSamples: 3, roundMs: 150, rounds: 5 };
+export const FULL: Budget = { warmMs: 200, sampleMs: 25, minSamples: 3, roundMs: 250, rounds: 7 };
+export const NORMAL: Budget = { warmMs: 100, sampleMs: 20, minSamples: 3, roundMs: 150, rounds: 5 };
 export const QUICK: Budget = { warmMs: 15, sampleMs: 4, minSamples: 1, roundMs: 10, rounds: 3 };
 
 export interface Launch {
-  /** Queues the work once. */
-  readonly run: () => void;
+  /** Queues the work once; one whose start is asynchronous gives a promise, which the next launch waits for. */
+  readonly run: () => unknown;
   /** Resolves when all that was queued is done. */
   readonly sync: () => Promise<void>;
+  /** Milliseconds of device time that `times` launches take together; where the adapter has timestamps. */
+  readonly deviceTime?: (times: number) => Promise<number>;
 }
 
-/** A round of one benchmark; milliseconds per launch, one number per sample. */
-export type Round = () => Promise<number[]>;
+/** Milliseconds per launch. */
+export interface Samples {
+  readonly wall: readonly number[];
+  /** By the device's own clock, one number per round; empty where there is none. */
+  readonly device: readonly number[];
+}
+
+/** A round of one benchmark. */
+export type Round = () => Promise<Samples>;
 
 const MAX_CHAIN = 2_000;
+/** What fits one timed pass; see Backend.deviceTime. */
+const MAX_DEVICE_CHAIN = 500;
+/** Launches longer than this are sampled once per round. */
+const LONG_MS = 1_000;
 
-async function elapsed({ run, sync }: Launch, times: number): Promise<number> {
-  const start = performance.now();
-  for (let i = 0; i < times; i++) run();
+async function chainOf({ run, sync }: Launch, times: number): Promise<void> {
+  for (let i = 0; i < times; i++) {
+    const started = run();
+    if (started instanceof Promise) await started;
+  }
   await sync();
+}
+
+async function elapsed(launch: Launch, times: number): Promise<number> {
+  const start = performance.now();
+  await chainOf(launch, times);
   return performance.now() - start;
 }
 
@@ -43,10 +64,15 @@ export async function prepare(launch: Launch, budget: Budget): Promise<Round> {
   const few = Math.min(20, Math.ceil(budget.sampleMs / 4 / one));
   const each = few === 1 ? one : (await elapsed(launch, few)) / few;
   const chain = Math.min(MAX_CHAIN, Math.max(1, Math.round(budget.sampleMs / each)));
-  return () => round(launch, chain, budget);
+  const least = each > LONG_MS ? 1 : budget.minSamples;
+  return async () => {
+    const wall = await round(launch, chain, { ...budget, minSamples: least });
+    const times = Math.min(chain, MAX_DEVICE_CHAIN);
+    return { wall, device: launch.deviceTime ? [(await launch.deviceTime(times)) / times] : [] };
+  };
 }
 
-function round({ run, sync }: Launch, chain: number, { minSamples, roundMs, sampleMs }: Budget): Promise<number[]> {
+function round(launch: Launch, chain: number, { minSamples, roundMs, sampleMs }: Budget): Promise<number[]> {
   return new Promise((resolve, reject) => {
     const bench = new Benchmark({
       defer: true,
@@ -56,12 +82,7 @@ function round({ run, sync }: Launch, chain: number, { minSamples, roundMs, samp
       minTime: sampleMs / 4e3,
       delay: 0.001,
       fn: (deferred: Benchmark.Deferred & { resolve(): void }) => {
-        try {
-          for (let i = 0; i < chain; i++) run();
-          sync().then(() => deferred.resolve(), reject);
-        } catch (error) {
-          reject(error); // benchmark.js would call fn again
-        }
+        chainOf(launch, chain).then(() => deferred.resolve(), reject);
       },
       onComplete: () => resolve(bench.stats.sample.map((seconds: number) => (seconds * 1e3) / chain)),
       onError: () => reject(bench.error),
@@ -75,6 +96,7 @@ export interface Time {
   /** The distance between the quartiles as a share of the median. */
   readonly spread: number;
   readonly best: number;
+  readonly count: number;
 }
 
 export function summary(samples: readonly number[]): Time {
@@ -84,5 +106,5 @@ export function summary(samples: readonly number[]): Time {
     const lo = Math.floor(i);
     return sorted[lo] + (i - lo) * (sorted[Math.ceil(i)] - sorted[lo]);
   };
-  return { median: at(0.5), spread: (at(0.75) - at(0.25)) / at(0.5), best: sorted[0] };
+  return { median: at(0.5), spread: (at(0.75) - at(0.25)) / at(0.5), best: sorted[0], count: sorted.length };
 }

@@ -1,0 +1,102 @@
+/** The bars of the project, each a ratio of two figures of one run on one machine. A bar whose rows are not in the run is left out. */
+import type { Floor } from '../floor/floor.ts';
+import type { Row } from './report.ts';
+
+export interface Bar {
+  readonly name: string;
+  readonly ratio: number;
+  readonly bar: number;
+  /** `>=`: the ratio must reach the bar; `<=`: it may not exceed it. */
+  readonly rule: '>=' | '<=';
+  readonly pass: boolean;
+}
+
+export interface Evidence {
+  readonly rows: readonly Row[];
+  readonly floors: Readonly<Record<string, Floor>>;
+}
+
+const make = (name: string, ratio: number, rule: Bar['rule'], bar: number): Bar => ({
+  name,
+  ratio: Number(ratio.toPrecision(4)),
+  rule,
+  bar,
+  pass: rule === '>=' ? ratio >= bar : ratio <= bar,
+});
+
+const SQUARE = '512x512x512';
+const SWIFTSHADER = /swiftshader/i;
+const LAVAPIPE = /llvmpipe|lavapipe/i;
+
+const timed = (rows: readonly Row[], kernel: string, pass: string, shape: string) =>
+  rows.filter((r) => r.kernel === kernel && r.pass === pass && r.shape === shape && r.median_ms !== null);
+
+const time = (row: Row | undefined): number | undefined => row?.median_ms ?? undefined;
+
+/** Peers by the part of the provider's name before the backend. */
+const isPeer = (r: Row, peer: string, backend: string) => r.provider.startsWith(`${peer}-${backend}`);
+
+function matmulBars({ rows, floors }: Evidence): Bar[] {
+  const square = timed(rows, 'matmul', 'nn', SQUARE);
+  const by = (provider: string) => square.find((r) => r.provider === provider);
+  const bars: Bar[] = [];
+  const against = (name: string, other: Row | undefined, ours: Row | undefined, bar: number) => {
+    const [a, b] = [time(other), time(ours)];
+    if (a !== undefined && b !== undefined) bars.push(make(name, a / b, '>=', bar));
+  };
+  const gpu = by('webgpu');
+  const gpuPeers = square.filter((r) => r.backend === 'webgpu' && r.provider !== 'webgpu');
+  if (gpu && SWIFTSHADER.test(gpu.adapter)) {
+    against('matmul 512^3, SwiftShader: over jax-js', by('jax-js-webgpu'), gpu, 3);
+    against('matmul 512^3, SwiftShader: over onnxruntime-node', by('ort-node-webgpu'), gpu, 6);
+  }
+  if (gpu && LAVAPIPE.test(gpu.adapter)) {
+    const best = gpuPeers.reduce<Row | undefined>((a, r) => ((time(a) ?? Infinity) <= (time(r) ?? Infinity) ? a : r), undefined);
+    against(`matmul 512^3, lavapipe: over the best peer (${best?.provider})`, best, gpu, 2);
+  }
+  const one = by('wasm-1') ?? square.find((r) => r.provider === 'wasm' && r.threads === 1);
+  const two = by('wasm-2') ?? square.find((r) => r.provider === 'wasm' && r.threads === 2);
+  for (const peer of ['tfjs', 'ort-web']) {
+    const other = square.find((r) => isPeer(r, peer, 'wasm') && r.threads === 1);
+    against(`matmul 512^3, WebAssembly on one thread: over ${peer}`, other, one, 1.6);
+  }
+  against('matmul 512^3, WebAssembly: two threads over one', one, two, 1.8);
+  const rate = one && floors[one.provider]?.gflops;
+  if (one?.gflops && rate)
+    bars.push(make('matmul 512^3, WebAssembly on one thread: share of the multiply-add rate', one.gflops / rate, '>=', 0.85));
+  return bars;
+}
+
+/** Kernels that only move memory, at the largest shape of the run. */
+function bandwidthBars({ rows }: Evidence): Bar[] {
+  const bound = [
+    ['softmax', 'fwd'],
+    ['rmsnorm', 'fwd'],
+    ['adamw', 'adamw'],
+    ['cross_entropy', 'cross_entropy'],
+  ];
+  const size = (r: Row) => (r.gbps ?? 0) * (r.median_ms ?? 0);
+  return bound.flatMap(([kernel, pass]) => {
+    const own = rows.filter(
+      (r) => r.kernel === kernel && r.pass === pass && r.floor_share !== null && /^(wasm(-\d+)?|webgpu)$/.test(r.provider),
+    );
+    const providers = [...new Set(own.map((r) => r.provider))];
+    return providers.map((provider) => {
+      const largest = own.filter((r) => r.provider === provider).reduce((a, r) => (size(r) > size(a) ? r : a));
+      return make(`${kernel} ${largest.shape}, ${provider}: share of the copy bandwidth`, largest.floor_share ?? 0, '>=', 0.8);
+    });
+  });
+}
+
+function attentionBars({ rows }: Evidence): Bar[] {
+  const backward = rows.filter((r) => r.kernel === 'attention' && /^bwd_(dq|dkdv)$/.test(r.pass) && r.rel_err !== null);
+  return [...new Set(backward.map((r) => r.provider))].map((provider) => {
+    const errors = backward.filter((r) => r.provider === provider).map((r) => r.rel_err ?? Number.NaN);
+    return make(`attention backward, ${provider}: relative RMS error`, Math.max(...errors), '<=', 2e-6);
+  });
+}
+
+export const barsOf = (evidence: Evidence): Bar[] => [...matmulBars(evidence), ...bandwidthBars(evidence), ...attentionBars(evidence)];
+
+export const barLine = ({ name, ratio, bar, rule, pass }: Bar): string =>
+  `bar  ${name.padEnd(76)}${String(ratio).padStart(10)}  ${rule} ${bar}  ${pass ? 'pass' : 'miss'}`;

@@ -1,0 +1,154 @@
+/**
+ * Plan. By hand: a change within the noise of both spreads is the same, one beyond it is not, in both directions and with the least
+ * noise; rows that are wrong, new, missing, or not asked for. A receipt survives writing and reading; what is none is refused by line.
+ * Bars: each rule on rows made for it, on both sides of the bar; no rows, no bar.
+ */
+import { describe, expect, test } from 'vitest';
+import { barLine, barsOf } from './bars.ts';
+import { compare, comparisonLines, holds } from './compare.ts';
+import { type Receipt, readReceipt, writeReceipt } from './receipt.ts';
+import { noiseNote, type Row } from './report.ts';
+
+const row = (more: Partial<Row> = {}): Row => ({
+  kernel: 'softmax',
+  pass: 'fwd',
+  dtype: 'f32',
+  shape: '512x1408',
+  provider: 'wasm-1',
+  backend: 'wasm',
+  adapter: 'WebAssembly SIMD',
+  threads: 1,
+  median_ms: 1,
+  spread: 0.01,
+  samples: 20,
+  device_ms: null,
+  gflops: 2,
+  gbps: 10,
+  rel_err: 1e-7,
+  floor_share: 0.5,
+  intensity: 0.6,
+  wrong: null,
+  ...more,
+});
+
+const all = () => true;
+
+describe('compare', () => {
+  test.each([
+    // base ms, spread; now ms, spread; verdict. Noise is max(5 %, hypot of the spreads).
+    [1, 0.01, 1.04, 0.01, 'same'],
+    [1, 0.01, 1.06, 0.01, 'slower'],
+    [1, 0.01, 0.94, 0.01, 'faster'],
+    [1, 0.01, 0.96, 0.01, 'same'],
+    [1, 0.3, 1.4, 0.4, 'same'],
+    [1, 0.3, 1.6, 0.4, 'slower'],
+    [1, 0.3, 0.6, 0.4, 'faster'],
+  ] as const)('%s ms +-%s, then %s ms +-%s: %s', (before, spread, after, spreadNow, verdict) => {
+    const [c] = compare([row({ median_ms: before, spread })], [row({ median_ms: after, spread: spreadNow })], all);
+    expect(c.verdict).toBe(verdict);
+    expect(c.ratio).toBeCloseTo(before / after);
+    expect(holds([c])).toBe(verdict !== 'slower');
+  });
+
+  test('wrong, new, missing, another adapter, not asked for', () => {
+    const base = [row(), row({ shape: 'gone' }), row({ shape: 'filtered' }), row({ shape: 'gpu', adapter: 'A' })];
+    const now = [row({ median_ms: null, wrong: 'y: off' }), row({ shape: 'fresh' }), row({ shape: 'gpu', adapter: 'B' })];
+    const found = compare(base, now, (name) => !name.includes('filtered'));
+    expect(found.map((c) => [c.name.split('/')[3], c.verdict])).toEqual([
+      ['512x1408', 'wrong'],
+      ['fresh', 'new'],
+      ['gpu', 'new'],
+      ['gone', 'missing'],
+      ['gpu', 'missing'],
+    ]);
+    expect(holds(found)).toBe(false);
+    expect(comparisonLines(found).at(-1)).toBe('compare: 2 missing, 1 wrong, 2 new');
+  });
+});
+
+describe('receipt', () => {
+  const receipt: Receipt = {
+    run: {
+      date: '2026-11-22T00:00:00.000Z',
+      machine: { cpu: 'x', cores: 2, memory_gib: 4, os: 'linux x64', node: 'v20' },
+      commit: null,
+      command: 'npm run bench --',
+      versions: { eagrl: '0.1.0' },
+      workload: 'quick',
+      floors: { wasm: { copies: [{ bytes: 1024, gbps: 10 }], gflops: 40 } },
+      peers: [{ name: 'tfjs-wasm', version: null, failed: 'not there' }],
+    },
+    rows: [row(), row({ median_ms: null, wrong: 'y: off' })],
+    bars: [{ name: 'b', ratio: 2, bar: 1, rule: '>=', pass: true }],
+  };
+
+  test('reads what it wrote', () => {
+    const text = writeReceipt(receipt);
+    expect(text.split('\n').length).toBe(5);
+    expect(readReceipt(text)).toEqual(receipt);
+  });
+
+  test.each([
+    ['{"type":"run"}\n{', 'line 2 is not JSON'],
+    ['{"kernel":"softmax"}', 'line 1: type is undefined'],
+    ['', 'no line of type run'],
+  ])('%j is refused', (text, message) => expect(() => readReceipt(text)).toThrow(message));
+});
+
+describe('bars', () => {
+  const square = { kernel: 'matmul', pass: 'nn', shape: '512x512x512', gflops: 30 } as const;
+  const swift = { backend: 'webgpu', adapter: 'SwiftShader Device (LLVM 10.0.0)' } as const;
+  const barOf = (rows: Row[], text: string, gflops = 40) =>
+    barsOf({ rows, floors: { 'wasm-1': { copies: [], gflops } } }).find((b) => b.name.includes(text));
+
+  test('peers, threads, share of the multiply-add rate', () => {
+    const rows = [
+      row({ ...square, median_ms: 7 }),
+      row({ ...square, median_ms: 4, provider: 'wasm', threads: 2 }),
+      row({ ...square, median_ms: 10, provider: 'tfjs-wasm-1' }),
+      row({ ...square, median_ms: 14, provider: 'ort-web-wasm-1' }),
+      row({ ...square, median_ms: 100, provider: 'webgpu', ...swift }),
+      row({ ...square, median_ms: 290, provider: 'jax-js-webgpu', ...swift }),
+      row({ ...square, median_ms: 700, provider: 'ort-node-webgpu', backend: 'webgpu', adapter: 'SwiftShader by its own Dawn' }),
+    ];
+    const bar = (text: string) => {
+      const b = barOf(rows, text);
+      return [b?.ratio, b?.bar, b?.pass];
+    };
+    expect(bar('over tfjs')).toEqual([1.429, 1.6, false]);
+    expect(bar('over ort-web')).toEqual([2, 1.6, true]);
+    expect(bar('two threads')).toEqual([1.75, 1.8, false]);
+    expect(bar('multiply-add')).toEqual([0.75, 0.85, false]);
+    expect(bar('over jax-js')).toEqual([2.9, 3, false]);
+    expect(bar('over onnxruntime-node')).toEqual([7, 6, true]);
+  });
+
+  test('lavapipe: the best peer counts', () => {
+    const lavapipe = { ...square, backend: 'webgpu', adapter: 'llvmpipe (LLVM 19)' } as const;
+    const rows = [
+      row({ ...lavapipe, provider: 'webgpu', median_ms: 20 }),
+      row({ ...lavapipe, provider: 'jax-js-webgpu', median_ms: 60 }),
+      row({ ...lavapipe, provider: 'tfjs-webgpu', median_ms: 50 }),
+    ];
+    expect(barOf(rows, 'best peer (tfjs-webgpu)')).toMatchObject({ ratio: 2.5, pass: true });
+  });
+
+  test('bandwidth at the largest shape; the error of the backward pass may not exceed its bar', () => {
+    const rows = [
+      row({ shape: '8x8', median_ms: 0.1, floor_share: 0.9 }),
+      row({ shape: '4096x1408', median_ms: 9, floor_share: 0.7 }),
+      row({ kernel: 'attention', pass: 'bwd_dq', rel_err: 1e-6 }),
+      row({ kernel: 'attention', pass: 'bwd_dkdv', rel_err: 3e-6 }),
+    ];
+    expect(barOf(rows, 'softmax 4096x1408, wasm-1')).toMatchObject({ ratio: 0.7, pass: false });
+    expect(barOf(rows, 'attention backward, wasm-1')).toMatchObject({ ratio: 3e-6, rule: '<=', pass: false });
+    expect(barLine({ name: 'x', ratio: 2, bar: 1, rule: '>=', pass: true })).toMatch(/^bar {2}x +2 {2}>= 1 {2}pass$/);
+  });
+
+  test('no rows, no bars', () => expect(barsOf({ rows: [], floors: {} })).toEqual([]));
+});
+
+test('a noisy run says so', () => {
+  expect(noiseNote([row()])).toBeUndefined();
+  expect(noiseNote([row(), row({ spread: 0.2 }), row({ median_ms: null, spread: null })])).toContain('1 of 2 rows');
+});

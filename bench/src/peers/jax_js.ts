@@ -1,0 +1,94 @@
+/** jax-js, its functions compiled with jit. In Node its WebAssembly backend has one thread. */
+import type { Job, Opened, OpenOptions, Peer, Placed } from './job.ts';
+import { peerImport, provideWebgpu, versionOf } from './packages.ts';
+
+/** Arrays move into the function that takes them; `ref` keeps one more use. */
+interface JaxArray {
+  readonly ref: JaxArray;
+  reshape(shape: readonly number[]): JaxArray;
+  mul(x: JaxArray | number): JaxArray;
+  add(x: JaxArray | number): JaxArray;
+  data(): Promise<Float32Array>;
+  blockUntilReady(): Promise<JaxArray>;
+  dispose(): void;
+}
+
+interface Jax {
+  init(...devices: string[]): Promise<string[]>;
+  defaultDevice(device: string): string;
+  jit(f: (...args: JaxArray[]) => JaxArray): (...args: JaxArray[]) => JaxArray;
+  readonly numpy: {
+    array(values: Float32Array): JaxArray;
+    matmul(a: JaxArray, b: JaxArray): JaxArray;
+    transpose(a: JaxArray): JaxArray;
+    mean(a: JaxArray, axis: number, options: { keepdims: boolean }): JaxArray;
+    sqrt(a: JaxArray): JaxArray;
+    reciprocal(a: JaxArray): JaxArray;
+  };
+  readonly nn: {
+    softmax(x: JaxArray, axis: number): JaxArray;
+    dotProductAttention(q: JaxArray, k: JaxArray, v: JaxArray, options: { scale: number; isCausal: boolean }): JaxArray;
+  };
+}
+
+let jax: Jax;
+
+async function open({ kind, software }: OpenOptions): Promise<Opened> {
+  const adapter = kind === 'webgpu' ? await provideWebgpu(software) : 'WebAssembly SIMD (its own code generator)';
+  jax = await peerImport<Jax>('@jax-js/jax', 'dist/index.js');
+  const got = await jax.init(kind);
+  if (!got.includes(kind)) throw new Error(`jax-js: device ${kind} did not start; it has ${got.join(', ') || 'none'}`);
+  jax.defaultDevice(kind);
+  return { version: versionOf('@jax-js/jax'), adapter };
+}
+
+async function place({ entry, params: p, inputs }: Job): Promise<Placed | undefined> {
+  const { numpy: np, nn } = jax;
+  const array = (name: string, ...shape: number[]) => np.array(inputs[name] as Float32Array).reshape(shape);
+  switch (entry) {
+    case 'matmul_nn':
+      return launching([array('a', p.m, p.k), array('b', p.k, p.n)], (a, b) => np.matmul(a, b));
+    case 'matmul_nt':
+      return launching([array('a', p.m, p.k), array('b', p.n, p.k)], (a, b) => np.matmul(a, np.transpose(b)));
+    case 'matmul_tn':
+      return launching([array('a', p.k, p.m), array('b', p.k, p.n)], (a, b) => np.matmul(np.transpose(a), b));
+    case 'softmax_fwd':
+      return launching([array('x', p.rows, p.cols)], (x) => nn.softmax(x, -1));
+    case 'rmsnorm_fwd':
+      return launching([array('x', p.rows, p.cols), array('weight', p.cols)], (x, weight) => {
+        const square = np.mean(x.ref.mul(x.ref), -1, { keepdims: true });
+        return x.mul(np.reciprocal(np.sqrt(square.add(p.eps)))).mul(weight);
+      });
+    case 'attention_fwd': {
+      const [tokens, heads, kvHeads, dim] = [p.tokens, p.heads, p.kv_heads, p.head_dim];
+      const held = [array('q', tokens, heads, dim), array('k', tokens, kvHeads, dim), array('v', tokens, kvHeads, dim)];
+      return launching(held, (q, k, v) => nn.dotProductAttention(q, k, v, { scale: p.scale, isCausal: true }));
+    }
+    default:
+      return undefined;
+  }
+}
+
+function launching(held: readonly JaxArray[], f: (...args: JaxArray[]) => JaxArray): Placed {
+  const compiled = jax.jit(f);
+  let last: JaxArray | undefined;
+  return {
+    run() {
+      last?.dispose();
+      last = compiled(...held.map((a) => a.ref));
+    },
+    async sync() {
+      await last?.blockUntilReady();
+    },
+    async output() {
+      if (!last) throw new Error('output before run');
+      return last.ref.data();
+    },
+    free() {
+      last?.dispose();
+      for (const a of held) a.dispose();
+    },
+  };
+}
+
+export const peer: Peer = { open, place };

@@ -1,0 +1,46 @@
+/** Starts the peers that a run asked for, each in a process of its own: none can disturb the others or take the run down. */
+import { existsSync } from 'node:fs';
+import { repository } from '../lib/machine.ts';
+import type { BenchDevice, Provider } from '../lib/provider.ts';
+import type { PeerStatus } from '../lib/receipt.ts';
+import type { PeerName } from './names.ts';
+import { startPeer } from './process.ts';
+
+export class PeersMissing extends Error {}
+
+export interface OpenPeers {
+  readonly providers: readonly Provider[];
+  readonly status: readonly PeerStatus[];
+}
+
+/**
+ * Peers on the devices of the run: on WebGPU the same adapter, on WebAssembly one thread and, where the peer has threads in Node,
+ * all cores. One that does not load is reported and takes no part.
+ * @throws PeersMissing when their packages are not installed.
+ */
+export async function openPeers(
+  names: readonly PeerName[],
+  devices: readonly BenchDevice[],
+  print: (line: string) => void,
+): Promise<OpenPeers> {
+  const gpu = devices.find((d) => d.startsWith('webgpu'));
+  const chosen = names.filter((name) => (name.endsWith('webgpu') ? gpu !== undefined : devices.includes('wasm')));
+  if (chosen.length > 0 && !existsSync(new URL('bench/peers/node_modules/', repository))) {
+    throw new PeersMissing('the peers are not installed; run npm run bench:peers, or use --peers none');
+  }
+  const providers: Provider[] = [];
+  const status: PeerStatus[] = [];
+  for (const name of chosen) {
+    try {
+      const started = await startPeer(name, gpu === 'webgpu-software');
+      providers.push(...started.providers);
+      status.push({ name, version: started.version, failed: null });
+      print(`peer ${name} ${started.version}: ${started.providers.map((p) => `${p.name} on ${p.adapter}`).join(', ')}`);
+    } catch (error) {
+      const failed = (error as Error).message.split('\n')[0];
+      status.push({ name, version: null, failed });
+      print(`peer ${name}: does not load: ${failed}`);
+    }
+  }
+  return { providers, status };
+}

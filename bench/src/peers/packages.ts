@@ -1,0 +1,36 @@
+/** Packages under bench/peers, which npm ci does not install: loaded by name at run time, typed by what is used of them. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { platform } from '@eagrl/runtime/node';
+import { repository } from '../lib/machine.ts';
+
+/** Resolves from bench/peers. */
+export const peerRequire = createRequire(new URL('bench/peers/package.json', repository));
+
+/** Imports a file of a package as an ES module. @throws Error when the package is not installed. */
+export const peerImport = async <T>(packageName: string, file: string): Promise<T> =>
+  (await import(pathToFileURL(join(folderOf(packageName), file)).href)) as T;
+
+/** Folder of a package, also of one whose exports hide its package.json. */
+export function folderOf(packageName: string): string {
+  const folders = peerRequire.resolve.paths(packageName) ?? [];
+  return join(folders[0], packageName);
+}
+
+export const versionOf = (packageName: string): string =>
+  (JSON.parse(readFileSync(join(folderOf(packageName), 'package.json'), 'utf8')) as { version: string }).version;
+
+/** Gives the process the navigator.gpu that browser libraries look for, and returns the adapter's name. */
+export async function provideWebgpu(software: boolean): Promise<string> {
+  const gpu = await platform.webgpu(software);
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new Error('no WebGPU adapter');
+  const navigator = { gpu, userAgent: 'node', hardwareConcurrency: platform.parallelism, platform: process.platform, language: 'en' };
+  Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
+  const { description, device, architecture, vendor } = adapter.info;
+  return description || device || architecture || vendor;
+}
+
+export { dirname, join, pathToFileURL };

@@ -1,0 +1,174 @@
+/** A peer as a provider: requests go to its process one at a time, the clock runs there. */
+import { type ChildProcess, fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { HostArray } from '@eagrl/kernels';
+import type { Lane, Provider } from '../lib/provider.ts';
+import type { Budget, Samples } from '../lib/time.ts';
+import { type Job, type Kind, type Opened, type OpenOptions, outputOf } from './job.ts';
+import type { PeerName } from './names.ts';
+
+export type Request =
+  | { readonly what: 'open'; readonly library: string; readonly options: OpenOptions }
+  | { readonly what: 'place'; readonly lane: number; readonly job: Job }
+  | { readonly what: 'prepare'; readonly lane: number; readonly budget: Budget }
+  | { readonly what: 'output' | 'round' | 'free'; readonly lane: number };
+
+export interface Reply {
+  readonly value?: unknown;
+  readonly error?: string;
+}
+
+/** Longest answer waited for: a large product on a software adapter, warm-up and samples included. */
+const TIMEOUT_MS = 180_000;
+
+class PeerProcess {
+  readonly #child: ChildProcess;
+  #settle: ((reply: Reply) => void) | undefined;
+  #dead: string | undefined;
+  #stderr = '';
+
+  constructor() {
+    // The suffix is that of this file: sources under vitest, dist otherwise.
+    const host = new URL(import.meta.url.endsWith('.ts') ? './host.ts' : './host.js', import.meta.url);
+    this.#child = fork(fileURLToPath(host), {
+      serialization: 'advanced',
+      execArgv: [...process.execArgv.filter((a) => !a.startsWith('--inspect')), '--experimental-wasm-relaxed-simd'],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    this.#child.stderr?.on('data', (text: Buffer) => {
+      this.#stderr = (this.#stderr + text.toString()).slice(-2_000);
+    });
+    this.#child.on('message', (reply: Reply) => this.#settle?.(reply));
+    this.#child.on('error', (error) => this.#die(error.message));
+    this.#child.on('exit', (code, signal) => this.#die(`its process ended with ${signal ?? `code ${code}`}: ${this.#lastWords()}`));
+  }
+
+  #lastWords(): string {
+    return this.#stderr.trim().split('\n').slice(-3).join(' | ') || 'it printed nothing';
+  }
+
+  #die(reason: string): void {
+    this.#dead ??= reason;
+    this.#settle?.({ error: this.#dead });
+  }
+
+  /** @throws Error with the peer's words, or how its process ended. */
+  ask<T>(request: Request): Promise<T> {
+    if (this.#dead !== undefined) return Promise.reject(new Error(this.#dead));
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#die(`no answer to '${request.what}' in ${TIMEOUT_MS / 1000} s`);
+        this.#child.kill('SIGKILL');
+      }, TIMEOUT_MS);
+      this.#settle = ({ value, error }) => {
+        clearTimeout(timer);
+        this.#settle = undefined;
+        if (error === undefined) resolve(value as T);
+        else reject(new Error(error));
+      };
+      this.#child.send(request);
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#dead !== undefined) return;
+    const ended = new Promise<void>((resolve) => this.#child.once('exit', () => resolve()));
+    this.#child.kill('SIGKILL'); // ours to end: some of them keep threads that no polite word stops
+    await ended;
+  }
+}
+
+class PeerLane implements Lane {
+  readonly #process: PeerProcess;
+  readonly #lane: number;
+  readonly #output: string;
+
+  constructor(process: PeerProcess, lane: number, output: string) {
+    this.#process = process;
+    this.#lane = lane;
+    this.#output = output;
+  }
+
+  async outputs(): Promise<Record<string, HostArray>> {
+    return { [this.#output]: await this.#process.ask<HostArray>({ what: 'output', lane: this.#lane }) };
+  }
+
+  prepare(budget: Budget): Promise<void> {
+    return this.#process.ask({ what: 'prepare', lane: this.#lane, budget });
+  }
+
+  round(): Promise<Samples> {
+    return this.#process.ask({ what: 'round', lane: this.#lane });
+  }
+
+  free(): Promise<void> {
+    return this.#process.ask({ what: 'free', lane: this.#lane });
+  }
+}
+
+export interface StartedPeer {
+  readonly version: string;
+  readonly providers: readonly Provider[];
+}
+
+/** Thread counts that a peer can be given in Node; others have one thread there, or the device's. */
+function threadsOf(name: PeerName): readonly number[] {
+  const cores = availableParallelism();
+  if (name === 'ort-web-wasm' || name === 'ort-node-cpu') return cores > 1 ? [1, cores] : [1];
+  return [1];
+}
+
+/**
+ * Starts a peer once per thread count.
+ * @throws Error with what the peer said when it does not load.
+ */
+export async function startPeer(name: PeerName, software: boolean): Promise<StartedPeer> {
+  const kind = name.slice(name.lastIndexOf('-') + 1) as Kind;
+  const library = name.slice(0, name.lastIndexOf('-'));
+  const providers: Provider[] = [];
+  let version = '';
+  try {
+    for (const threads of threadsOf(name)) {
+      const process = new PeerProcess();
+      const opened = await process
+        .ask<Opened>({ what: 'open', library, options: { kind, threads, software } })
+        .catch(async (error: Error) => {
+          await process.close();
+          throw error;
+        });
+      version = opened.version;
+      providers.push(provider(name, kind, threads, opened.adapter, process));
+    }
+  } catch (error) {
+    for (const p of providers) await p.close();
+    throw error;
+  }
+  return { version, providers };
+}
+
+function provider(name: PeerName, kind: Kind, threads: number, adapter: string, process: PeerProcess): Provider {
+  const single = kind !== 'webgpu' && threads === 1;
+  const floors: Record<Kind, string | undefined> = {
+    wasm: single && availableParallelism() > 1 ? 'wasm-1' : 'wasm',
+    webgpu: 'webgpu',
+    cpu: undefined, // native code has wider vectors than WebAssembly
+  };
+  let lanes = 0;
+  return {
+    name: single ? `${name}-1` : name,
+    backend: kind,
+    adapter,
+    threads,
+    floorOf: floors[kind],
+    peer: true,
+    async place(c, inputs) {
+      const output = outputOf(c);
+      if (output === undefined) return undefined;
+      const lane = lanes++;
+      const placed = await process.ask<boolean>({ what: 'place', lane, job: { entry: c.entry, params: c.params, inputs } });
+      return placed ? new PeerLane(process, lane, output) : undefined;
+    },
+    close: () => process.close(),
+  };
+}
