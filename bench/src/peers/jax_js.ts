@@ -1,5 +1,8 @@
-/** jax-js, its functions compiled with jit. In Node its WebAssembly backend has one thread. */
-import type { Job, Opened, OpenOptions, Peer, Placed } from './job.ts';
+/**
+ * jax-js, its functions compiled with jit. In Node its WebAssembly backend has one thread. Attention is composed: its own
+ * dotProductAttention goes through einsum, which calls iterator helpers that Node has from version 22 on.
+ */
+import { type Job, type Opened, type OpenOptions, type Peer, type Placed, plainAttention, tokensFirst } from './job.ts';
 import { peerImport, provideWebgpu, versionOf } from './packages.ts';
 
 /** Arrays move into the function that takes them; `ref` keeps one more use. */
@@ -27,7 +30,6 @@ interface Jax {
   };
   readonly nn: {
     softmax(x: JaxArray, axis: number): JaxArray;
-    dotProductAttention(q: JaxArray, k: JaxArray, v: JaxArray, options: { scale: number; isCausal: boolean }): JaxArray;
   };
 }
 
@@ -60,16 +62,25 @@ async function place({ entry, params: p, inputs }: Job): Promise<Placed | undefi
         return x.mul(np.reciprocal(np.sqrt(square.add(p.eps)))).mul(weight);
       });
     case 'attention_fwd': {
-      const [tokens, heads, kvHeads, dim] = [p.tokens, p.heads, p.kv_heads, p.head_dim];
-      const held = [array('q', tokens, heads, dim), array('k', tokens, kvHeads, dim), array('v', tokens, kvHeads, dim)];
-      return launching(held, (q, k, v) => nn.dotProductAttention(q, k, v, { scale: p.scale, isCausal: true }));
+      const plain = plainAttention({ entry, params: p, inputs });
+      const { tokens, heads, headDim, scale } = plain;
+      const of = (values: Float32Array, ...shape: number[]) => np.array(values).reshape(shape);
+      const held = [
+        of(plain.q, heads, tokens, headDim),
+        of(plain.kt, heads, headDim, tokens),
+        of(plain.v, heads, tokens, headDim),
+        of(plain.mask, 1, tokens, tokens),
+      ];
+      const attend = (q: JaxArray, kt: JaxArray, v: JaxArray, mask: JaxArray) =>
+        np.matmul(nn.softmax(np.matmul(q, kt).mul(scale).add(mask), -1), v);
+      return launching(held, attend, (o) => tokensFirst(o, plain));
     }
     default:
       return undefined;
   }
 }
 
-function launching(held: readonly JaxArray[], f: (...args: JaxArray[]) => JaxArray): Placed {
+function launching(held: readonly JaxArray[], f: (...args: JaxArray[]) => JaxArray, layout = (y: Float32Array) => y): Placed {
   const compiled = jax.jit(f);
   let last: JaxArray | undefined;
   return {
@@ -82,7 +93,7 @@ function launching(held: readonly JaxArray[], f: (...args: JaxArray[]) => JaxArr
     },
     async output() {
       if (!last) throw new Error('output before run');
-      return last.ref.data();
+      return layout(await last.ref.data());
     },
     free() {
       last?.dispose();

@@ -13,7 +13,7 @@ interface OrtTensor {
   dispose(): void;
 }
 interface Session {
-  run(feeds: Record<string, OrtTensor>, fetches?: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>>;
+  run(feeds: Record<string, OrtTensor>): Promise<Record<string, OrtTensor>>;
   release(): Promise<void>;
 }
 interface Ort {
@@ -86,16 +86,18 @@ function ort(library: 'onnxruntime-web' | 'onnxruntime-node'): Peer {
   return { open, place };
 }
 
-function onHost({ Tensor }: Ort, session: Session, { feeds, shape, layout }: Graph): Placed {
+function onHost({ Tensor }: Ort, session: Session, { feeds, layout }: Graph): Placed {
   const inputs = Object.fromEntries(Object.entries(feeds).map(([name, f]) => [name, new Tensor('float32', f.data, f.shape)]));
-  const y = new Tensor('float32', new Float32Array(shape.reduce((a, b) => a * b)), shape);
-  let last = y;
+  let last: OrtTensor | undefined;
   return {
     async run() {
-      last = (await session.run(inputs, { y })).y;
+      last = (await session.run(inputs)).y;
     },
     async sync() {},
-    output: async () => layout(last.data.slice()),
+    async output() {
+      if (!last) throw new Error('output before run');
+      return layout(last.data.slice());
+    },
     free: () => session.release(),
   };
 }

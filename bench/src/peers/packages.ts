@@ -1,7 +1,7 @@
 /** Packages under bench/peers, which npm ci does not install: loaded by name at run time, typed by what is used of them. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { platform } from '@eagrl/runtime/node';
 import { repository } from '../lib/machine.ts';
@@ -29,8 +29,25 @@ export async function provideWebgpu(software: boolean): Promise<string> {
   if (!adapter) throw new Error('no WebGPU adapter');
   const navigator = { gpu, userAgent: 'node', hardwareConcurrency: platform.parallelism, platform: process.platform, language: 'en' };
   Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
+  takeSharedMemory();
   const { description, device, architecture, vendor } = adapter.info;
   return description || device || architecture || vendor;
 }
 
-export { dirname, join, pathToFileURL };
+/**
+ * Dawn in Node refuses to write from shared memory ("Invalid argument"), which browsers take and which the heap of threaded
+ * WebAssembly is. Copies what is written. May go when Dawn's Node binding takes SharedArrayBuffer.
+ */
+function takeSharedMemory(): void {
+  const queue = GPUQueue.prototype;
+  const write = queue.writeBuffer as (this: GPUQueue, buffer: GPUBuffer, at: number, data: Uint8Array) => undefined;
+  queue.writeBuffer = function (this: GPUQueue, buffer: GPUBuffer, at: number, data: AllowSharedBufferSource, from = 0, size?: number) {
+    const unit = ArrayBuffer.isView(data) && 'BYTES_PER_ELEMENT' in data ? Number(data.BYTES_PER_ELEMENT) : 1;
+    const [memory, start] = ArrayBuffer.isView(data) ? [data.buffer, data.byteOffset] : [data, 0];
+    const bytes = size === undefined ? data.byteLength - from * unit : size * unit;
+    const view = new Uint8Array(memory, start + from * unit, bytes);
+    return write.call(this, buffer, at, memory instanceof ArrayBuffer ? view : view.slice());
+  };
+}
+
+export { join, pathToFileURL };

@@ -16,7 +16,7 @@ interface Tf {
   setBackend(name: string): Promise<boolean>;
   getBackend(): string;
   ready(): Promise<void>;
-  backend(): { readonly queue?: GPUQueue; readonly device?: GPUDevice; submitQueue?(): void };
+  backend(): { readonly queue?: GPUQueue; endComputePassEncoder?(): void; submitQueue?(): void };
   tensor(values: Float32Array, shape: readonly number[]): Tensor;
   matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
   softmax(x: Tensor): Tensor;
@@ -87,6 +87,8 @@ function launching(held: readonly Tensor[], compute: () => Tensor, layout = (x: 
     },
     async sync() {
       const backend = tf.backend();
+      // Only the WebGPU backend queues; a pass still open makes its submit invalid.
+      backend.endComputePassEncoder?.();
       backend.submitQueue?.();
       await backend.queue?.onSubmittedWorkDone();
     },
