@@ -106,6 +106,11 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
   };
   const receipt: Receipt = { run, rows, bars };
   if (options.receipt) print(`receipt: ${saveReceipt(receipt)}`);
+  if (options.html !== undefined) {
+    const { reportHtml } = await import('./html/report.ts');
+    writeFileSync(options.html, reportHtml(receipt));
+    print(`report: ${options.html}`);
+  }
   const comparison = base && compare(base.rows, rows, wanted);
   if (comparison) for (const line of comparisonLines(comparison)) print(line);
   print(resultLine(receipt, peers.status, bars));
