@@ -14,6 +14,8 @@ import { noiseNote } from './lib/report.ts';
 import { runCases } from './lib/session.ts';
 import { type Budget, FULL, NORMAL, QUICK } from './lib/time.ts';
 import { openPeers, PeersMissing } from './peers/open.ts';
+import { workloads } from './workloads/policy.ts';
+import { runWorkloads, titleOf as titleOfWork } from './workloads/workload.ts';
 
 /**
  * Runs the benchmark and returns the exit code: 0; 1, a result of ours is wrong; 2, flags, device, peers not installed;
@@ -45,12 +47,12 @@ const endings = ({ devices, peers }: Options) => [
   ...peers.flatMap((p) => [p, `${p}-1`]),
 ];
 
-function choose(options: Options, table: readonly BenchCase[]): readonly BenchCase[] {
+function choose(options: Options, table: readonly BenchCase[], mayBeEmpty: boolean): readonly BenchCase[] {
   const { filter, extent } = options;
   const chosen = table.filter(
     (c) => RANK[c.from ?? 'quick'] <= RANK[extent] && endings(options).some((name) => `${titleOf(c)}/${name}`.includes(filter)),
   );
-  if (chosen.length > 0) return chosen;
+  if (chosen.length > 0 || mayBeEmpty) return chosen;
   const kernels = [...new Set(table.map((c) => c.spec.name))];
   throw new UsageError(
     `--filter ${filter}: no row of this run has this in its name; names look like ${titleOf(table[0])}/wasm, kernels are ${kernels.join(', ')}`,
@@ -77,20 +79,23 @@ function checkSameMachine({ run }: Receipt): void {
 
 async function bench(options: Options, argv: readonly string[], table: readonly BenchCase[], print: (line: string) => void) {
   const { filter, devices, extent } = options;
-  const chosen = choose(options, table);
+  const wanted = (name: string) => name.includes(filter);
+  const works = extent === 'full' ? workloads().filter((w) => endings(options).some((name) => wanted(`${titleOfWork(w)}/${name}`))) : [];
+  const chosen = choose(options, table, works.length > 0);
   const base = options.compare === undefined ? undefined : readBase(options.compare);
   if (base) checkSameMachine(base);
   const date = new Date().toISOString();
-  const wanted = (name: string) => name.includes(filter);
   const backends = await openBackends(devices, extent === 'full');
   const ours = [...backends].map(([name, backend]) => own(name, backend));
   const peers = await openPeers(options.peers, devices, print);
   const providers: Provider[] = [...ours, ...peers.providers];
   const budget = BUDGETS[extent];
-  const { floors, rows } = await runCases({ cases: chosen, providers, budget, wanted, print });
+  const { floors, rows: kernelRows } = await runCases({ cases: chosen, providers, budget, wanted, print });
+  const { rows: workRows, counts } = await runWorkloads(works, { backends, floors, budget, print });
+  const rows = [...kernelRows, ...workRows];
   for (const p of providers) await p.close();
 
-  const bars = barsOf({ rows, floors });
+  const bars = barsOf({ rows, floors, counts });
   for (const bar of bars) print(barLine(bar));
   const note = noiseNote(rows);
   if (note) print(note);
@@ -100,7 +105,7 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
     commit: commit(),
     command: ['npm run bench --', ...argv].join(' '),
     versions: versions(peers.status),
-    workload: `${extent}: ${chosen.length} cases, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms`,
+    workload: `${extent}: ${chosen.length} kernel cases, ${works.length} workloads, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms`,
     floors,
     peers: peers.status,
   };

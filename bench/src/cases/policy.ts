@@ -25,7 +25,7 @@ const MLP = 704;
 const VOCAB = 1408;
 
 /** c (m, n) over k, one batch, no bias. */
-function product(form: 'nn' | 'nt' | 'tn', m: number, n: number, k: number, from?: BenchCase['from']): BenchCase {
+export function product(form: 'nn' | 'nt' | 'tn', m: number, n: number, k: number, from?: BenchCase['from']): BenchCase {
   return {
     spec: matmul,
     entry: `matmul_${form}`,
@@ -163,7 +163,7 @@ function ropeTable(positions: number): Float32Array<ArrayBuffer> {
   });
 }
 
-function softmaxPair(rows: number, cols: number, from?: BenchCase['from']): BenchCase[] {
+export function softmaxPair(rows: number, cols: number, from?: BenchCase['from']): BenchCase[] {
   const shape = `${rows}x${cols}`;
   const params = { rows, cols };
   return [

@@ -24,11 +24,11 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;margin:8px 0;
 .scroll{overflow-x:auto}
 @media (max-width:760px){.grid{grid-template-columns:1fr}}`;
 
-const escape = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+const html = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 const OURS = /^(wasm(-\d+)?|webgpu)$/;
 const isOurs = (r: Row) => OURS.test(r.provider);
 const caseOf = (r: Row) => `${r.kernel}/${r.pass}/${r.dtype}/${r.shape}`;
-const figure = (title: string, plot: string) => (plot === '' ? '' : `<figure><h3>${escape(title)}</h3>${plot}</figure>`);
+const figure = (title: string, plot: string) => (plot === '' ? '' : `<figure><h3>${html(title)}</h3>${plot}</figure>`);
 const section = (title: string, text: string, body: string) =>
   body === '' ? '' : `<section><h2>${title}</h2><p class="soft">${text}</p>${body}</section>`;
 const grid = (figures: readonly string[]) => (figures.join('') === '' ? '' : `<div class="grid">${figures.join('')}</div>`);
@@ -84,8 +84,8 @@ const cell = (x: number | null, digits = 3) => (x === null ? '' : String(Number(
 const percent = (x: number | null) => (x === null ? '' : `${(100 * x).toFixed(0)} %`);
 
 function rowLine(r: Row): string {
-  const name = `<td>${escape(`${caseOf(r)}/${r.provider}`)}</td>`;
-  if (r.median_ms === null) return `<tr>${name}<td class="wrong" colspan="7">wrong, not timed: ${escape(r.wrong ?? '')}</td></tr>`;
+  const name = `<td>${html(`${caseOf(r)}/${r.provider}`)}</td>`;
+  if (r.median_ms === null) return `<tr>${name}<td class="wrong" colspan="7">wrong, not timed: ${html(r.wrong ?? '')}</td></tr>`;
   const noisy = (r.spread ?? 0) > NOISY ? ' class="miss"' : '';
   return `<tr>${name}<td>${cell(r.median_ms)}</td><td${noisy}>${percent(r.spread)}</td><td>${cell(r.device_ms)}</td><td>${cell(r.gflops)}</td><td>${cell(r.gbps)}</td><td>${percent(r.floor_share)}</td><td>${r.rel_err === null ? '' : r.rel_err.toExponential(1)}</td></tr>`;
 }
@@ -94,7 +94,7 @@ function bars({ bars: all }: Receipt): string {
   if (all.length === 0) return '';
   const lines = all.map(
     (b) =>
-      `<tr><td>${escape(b.name)}</td><td>${cell(b.ratio, 4)}</td><td>${escape(b.rule)} ${b.bar}</td><td class="${b.pass ? 'pass' : 'miss'}">${b.pass ? 'pass' : 'miss'}</td></tr>`,
+      `<tr><td>${html(b.name)}</td><td>${cell(b.ratio, 4)}</td><td>${html(b.rule)} ${b.bar}</td><td class="${b.pass ? 'pass' : 'miss'}">${b.pass ? 'pass' : 'miss'}</td></tr>`,
   );
   return `<table><thead><tr><th>bar</th><th>ratio</th><th>wanted</th><th></th></tr></thead><tbody>${lines.join('')}</tbody></table>`;
 }
@@ -129,10 +129,10 @@ export function reportHtml(receipt: Receipt): string {
       : '',
   ];
   return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>eagrl bench, ${escape(run.date.slice(0, 10))}</title><style>${CSS}</style></head><body>
-<h1>eagrl bench</h1><p class="soft">${escape(run.date)}</p>
-${note ? `<p class="notice">${escape(note)}</p>` : ''}
-<dl>${facts.map(([k, v]) => `<dt>${escape(k)}</dt><dd>${escape(v)}</dd>`).join('')}</dl>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>eagrl bench, ${html(run.date.slice(0, 10))}</title><style>${CSS}</style></head><body>
+<h1>eagrl bench</h1><p class="soft">${html(run.date)}</p>
+${note ? `<p class="notice">${html(note)}</p>` : ''}
+<dl>${facts.map(([k, v]) => `<dt>${html(k)}</dt><dd>${html(v)}</dd>`).join('')}</dl>
 ${section('Bars', 'Each a ratio of two figures of this run.', bars(receipt))}
 ${section('Roofline', 'Lines: the rates measured in this run, a copy and multiply-adds in registers. Points: kernels, the fastest case of each named. A point above the solid line re-uses what a cache holds.', grid(rooflines))}
 ${section('Beside the peers', 'Median milliseconds per launch, shorter is better. Every result was checked against the f64 reference first.', peers(rows))}

@@ -14,6 +14,14 @@ export interface Bar {
 export interface Evidence {
   readonly rows: readonly Row[];
   readonly floors: Readonly<Record<string, Floor>>;
+  readonly counts: readonly StepCounts[];
+}
+
+/** Of one warm training step on a WebGPU device. */
+export interface StepCounts {
+  readonly name: string;
+  readonly submits: number;
+  readonly buffersCreated: number;
 }
 
 const make = (name: string, ratio: number, rule: Bar['rule'], bar: number): Bar => ({
@@ -34,6 +42,14 @@ const timed = (rows: readonly Row[], kernel: string, pass: string, shape: string
 const time = (row: Row | undefined): number | undefined => row?.median_ms ?? undefined;
 
 /** Peers by the part of the provider's name before the backend. */
+/** What a training step may cost the queue, by the workload's own counters. */
+function stepBars({ counts }: Evidence): Bar[] {
+  return counts.flatMap(({ name, submits, buffersCreated }) => [
+    make(`${name}: submits per step`, submits, '<=', 4),
+    make(`${name}: buffers created after the second step`, buffersCreated, '<=', 0),
+  ]);
+}
+
 const isPeer = (r: Row, peer: string, backend: string) => r.provider.startsWith(`${peer}-${backend}`);
 
 function matmulBars({ rows, floors }: Evidence): Bar[] {
@@ -67,7 +83,10 @@ function matmulBars({ rows, floors }: Evidence): Bar[] {
   return bars;
 }
 
-/** Kernels that only move memory, at the largest shape of the run. */
+/** Below this a cache holds the case, and its time is mostly launch: 16 MiB. */
+const LARGE_BYTES = 16 * 2 ** 20;
+
+/** Kernels that only move memory, at the largest shape of the run, if that is large. */
 function bandwidthBars({ rows }: Evidence): Bar[] {
   const bound = [
     ['softmax', 'fwd'],
@@ -75,14 +94,19 @@ function bandwidthBars({ rows }: Evidence): Bar[] {
     ['adamw', 'adamw'],
     ['cross_entropy', 'cross_entropy'],
   ];
-  const size = (r: Row) => (r.gbps ?? 0) * (r.median_ms ?? 0);
+  const bytes = (r: Row) => (r.gbps ?? 0) * (r.median_ms ?? 0) * 1e6;
   return bound.flatMap(([kernel, pass]) => {
     const own = rows.filter(
-      (r) => r.kernel === kernel && r.pass === pass && r.floor_share !== null && /^(wasm(-\d+)?|webgpu)$/.test(r.provider),
+      (r) =>
+        r.kernel === kernel &&
+        r.pass === pass &&
+        r.floor_share !== null &&
+        bytes(r) >= LARGE_BYTES &&
+        /^(wasm(-\d+)?|webgpu)$/.test(r.provider),
     );
     const providers = [...new Set(own.map((r) => r.provider))];
     return providers.map((provider) => {
-      const largest = own.filter((r) => r.provider === provider).reduce((a, r) => (size(r) > size(a) ? r : a));
+      const largest = own.filter((r) => r.provider === provider).reduce((a, r) => (bytes(r) > bytes(a) ? r : a));
       return make(`${kernel} ${largest.shape}, ${provider}: share of the copy bandwidth`, largest.floor_share ?? 0, '>=', 0.8);
     });
   });
@@ -96,7 +120,12 @@ function attentionBars({ rows }: Evidence): Bar[] {
   });
 }
 
-export const barsOf = (evidence: Evidence): Bar[] => [...matmulBars(evidence), ...bandwidthBars(evidence), ...attentionBars(evidence)];
+export const barsOf = (evidence: Evidence): Bar[] => [
+  ...matmulBars(evidence),
+  ...bandwidthBars(evidence),
+  ...attentionBars(evidence),
+  ...stepBars(evidence),
+];
 
 export const barLine = ({ name, ratio, bar, rule, pass }: Bar): string =>
-  `bar  ${name.padEnd(76)}${String(ratio).padStart(10)}  ${rule} ${bar}  ${pass ? 'pass' : 'miss'}`;
+  `bar  ${name.padEnd(76)}${String(ratio).padStart(10)}  ${rule} ${bar < 1e-3 && bar > 0 ? bar.toExponential(0) : bar}  ${pass ? 'pass' : 'miss'}`;

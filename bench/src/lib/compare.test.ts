@@ -27,6 +27,8 @@ const row = (more: Partial<Row> = {}): Row => ({
   rel_err: 1e-7,
   floor_share: 0.5,
   intensity: 0.6,
+  rate: null,
+  unit: null,
   wrong: null,
   ...more,
 });
@@ -99,7 +101,7 @@ describe('bars', () => {
   const square = { kernel: 'matmul', pass: 'nn', shape: '512x512x512', gflops: 30 } as const;
   const swift = { backend: 'webgpu', adapter: 'SwiftShader Device (LLVM 10.0.0)' } as const;
   const barOf = (rows: Row[], text: string, gflops = 40) =>
-    barsOf({ rows, floors: { 'wasm-1': { copies: [], gflops } } }).find((b) => b.name.includes(text));
+    barsOf({ rows, counts: [], floors: { 'wasm-1': { copies: [], gflops } } }).find((b) => b.name.includes(text));
 
   test('peers, threads, share of the multiply-add rate', () => {
     const rows = [
@@ -135,8 +137,8 @@ describe('bars', () => {
 
   test('bandwidth at the largest shape; the error of the backward pass may not exceed its bar', () => {
     const rows = [
-      row({ shape: '8x8', median_ms: 0.1, floor_share: 0.9 }),
-      row({ shape: '4096x1408', median_ms: 9, floor_share: 0.7 }),
+      row({ shape: '512x1408', median_ms: 0.5, floor_share: 0.9 }),
+      row({ shape: '4096x1408', median_ms: 4, floor_share: 0.7 }),
       row({ kernel: 'attention', pass: 'bwd_dq', rel_err: 1e-6 }),
       row({ kernel: 'attention', pass: 'bwd_dkdv', rel_err: 3e-6 }),
     ];
@@ -145,7 +147,17 @@ describe('bars', () => {
     expect(barLine({ name: 'x', ratio: 2, bar: 1, rule: '>=', pass: true })).toMatch(/^bar {2}x +2 {2}>= 1 {2}pass$/);
   });
 
-  test('no rows, no bars', () => expect(barsOf({ rows: [], floors: {} })).toEqual([]));
+  test('counts of a training step', () => {
+    const counts = [{ name: 'step, webgpu', submits: 5, buffersCreated: 0 }];
+    expect(barsOf({ rows: [], floors: {}, counts }).map((b) => [b.ratio, b.bar, b.pass])).toEqual([
+      [5, 4, false],
+      [0, 0, true],
+    ]);
+  });
+
+  test('no bar for what a cache holds', () => expect(barOf([row({ median_ms: 0.5, gbps: 10 })], 'softmax')).toBeUndefined());
+
+  test('no rows, no bars', () => expect(barsOf({ rows: [], floors: {}, counts: [] })).toEqual([]));
 });
 
 test('a noisy run says so', () => {

@@ -31,6 +31,9 @@ export interface Row {
   readonly floor_share: number | null;
   /** Flops per byte. */
   readonly intensity: number | null;
+  /** Units of work per second, for whole workloads: tokens, waves. */
+  readonly rate: number | null;
+  readonly unit: string | null;
   /** What is wrong with the result, or why a peer did not run. */
   readonly wrong: string | null;
 }
@@ -65,6 +68,8 @@ export function rowOf(c: BenchCase, { provider, verdict, time, deviceMs }: Measu
     rel_err: Number.isFinite(verdict.relErr) ? round(verdict.relErr) : null,
     floor_share: time && floor ? round(floorMs(floor, c) / time.median) : null,
     intensity: bytes > 0 ? round(flops / bytes) : null,
+    rate: null,
+    unit: null,
     wrong: verdict.wrong ?? null,
   };
 }

@@ -1,0 +1,73 @@
+/**
+ * Sizes of real models, square sweeps, and rows so many that no cache holds them. Qwen2.5-0.5B: hidden 896, 14 heads over 2 of 64, MLP
+ * 4864. Qwen2.5-1.5B: hidden 1536, 12 heads over 2 of 128, MLP 8960 (config.json of the two). 512 tokens. The LM head over 151,936
+ * words is left out: one f64 copy of its weight, for the reference, is 1 GB.
+ */
+import { attention, crossEntropy, rmsnorm } from '@eagrl/kernels';
+import type { BenchCase } from '../lib/case.ts';
+import { product } from './policy.ts';
+
+const T = 512;
+
+function attend(heads: number, kvHeads: number, headDim: number): BenchCase {
+  return {
+    spec: attention,
+    entry: 'attention_fwd',
+    shape: `${T}x${heads}x${kvHeads}x${headDim}`,
+    params: { tokens: T, heads, kv_heads: kvHeads, head_dim: headDim, scale: 1 / Math.sqrt(headDim) },
+    inputs: (d) => ({
+      q: d.normals(T * heads * headDim),
+      k: d.normals(T * kvHeads * headDim),
+      v: d.normals(T * kvHeads * headDim),
+      seg: Uint32Array.from({ length: 4 * T }, (_, i) => (i % 4 === 3 ? T : 0)),
+    }),
+    from: 'full',
+  };
+}
+
+const norm = (rows: number, cols: number, from: 'normal' | 'full'): BenchCase => ({
+  spec: rmsnorm,
+  entry: 'rmsnorm_fwd',
+  shape: `${rows}x${cols}`,
+  params: { rows, cols, eps: 1e-6 },
+  inputs: (d) => ({ x: d.normals(rows * cols), weight: d.normals(cols) }),
+  from,
+});
+
+const LOSS_ROWS = 2048;
+const LOSS_VOCAB = 1408;
+
+const large: BenchCase[] = [
+  norm(8192, 896, 'normal'),
+  {
+    spec: crossEntropy,
+    entry: 'cross_entropy',
+    shape: `${LOSS_ROWS}x${LOSS_VOCAB}`,
+    params: { rows: LOSS_ROWS, vocab: LOSS_VOCAB },
+    inputs: (d) => ({
+      logits: d.normals(LOSS_ROWS * LOSS_VOCAB, 2),
+      targets: d.ints(LOSS_ROWS, LOSS_VOCAB),
+      weights: d.uniforms(LOSS_ROWS, 0.5, 1),
+    }),
+    from: 'normal',
+  },
+];
+
+export const models: readonly BenchCase[] = [
+  ...[64, 128, 256].map((n) => product('nn', n, n, n)),
+  product('nn', 2048, 2048, 2048, 'full'),
+  // Qwen2.5-0.5B: up, down, the gradient of up's weight, one decode step of 16 rows.
+  product('nt', T, 4864, 896, 'full'),
+  product('nt', T, 896, 4864, 'full'),
+  product('tn', 4864, 896, T, 'full'),
+  product('nt', 16, 4864, 896, 'full'),
+  // Qwen2.5-1.5B: query and output projection, up, one decode step.
+  product('nt', T, 1536, 1536, 'full'),
+  product('nt', T, 8960, 1536, 'full'),
+  product('nt', 16, 8960, 1536, 'full'),
+  attend(14, 2, 64),
+  attend(12, 2, 128),
+  norm(T, 896, 'full'),
+  norm(T, 1536, 'full'),
+  ...large,
+];
