@@ -1,0 +1,100 @@
+/** The bench in a browser: the same cases, checks, clock and receipt as `npm run bench`. */
+import { cases } from '../cases/index.ts';
+import { reportHtml } from '../html/report.ts';
+import { barLine, barsOf } from '../lib/bars.ts';
+import { titleOf } from '../lib/case.ts';
+import type { Machine } from '../lib/machine.ts';
+import { type BenchDevice, openBackends, own } from '../lib/provider.ts';
+import { type Receipt, writeReceipt } from '../lib/receipt.ts';
+import { noiseNote } from '../lib/report.ts';
+import { runCases } from '../lib/session.ts';
+import { NORMAL, QUICK } from '../lib/time.ts';
+
+const element = <T extends HTMLElement>(id: string): T => {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`the page has no #${id}`);
+  return found as T;
+};
+const status = element('status');
+const table = element('table');
+
+/** What a page may know of the machine; memory is rounded by the browser, 0 where it does not say. */
+const machine = (): Machine => ({
+  cpu: 'unknown to a page',
+  cores: navigator.hardwareConcurrency,
+  memory_gib: (navigator as { deviceMemory?: number }).deviceMemory ?? 0,
+  os: navigator.platform,
+  node: navigator.userAgent,
+});
+
+interface Asked {
+  readonly filter: string;
+  readonly devices: readonly BenchDevice[];
+  readonly quick: boolean;
+}
+
+/** Lets the page draw before the next case takes its thread. */
+const print = (line: string) => {
+  table.textContent += `${line}\n`;
+};
+
+async function run({ filter, devices, quick }: Asked): Promise<Receipt> {
+  const wanted = (name: string) => name.includes(filter);
+  const chosen = cases.filter((c) => c.from === undefined || (!quick && c.from === 'normal'));
+  const budget = quick ? QUICK : NORMAL;
+  const backends = await openBackends(devices, false);
+  const providers = [...backends].map(([name, backend]) => own(name, backend));
+  const { floors, rows } = await runCases({ cases: chosen, providers, budget, wanted, print });
+  for (const p of providers) await p.close();
+  if (rows.length === 0) throw new Error(`no row has '${filter}' in its name; names look like ${titleOf(cases[0])}/wasm`);
+  const bars = barsOf({ rows, floors, counts: [] });
+  for (const bar of bars) print(barLine(bar));
+  const note = noiseNote(rows);
+  if (note) print(note);
+  const run = {
+    date: new Date().toISOString(),
+    machine: machine(),
+    commit: import.meta.env.VITE_COMMIT || null,
+    command: `npm run bench:web, ${location.search || 'by hand'}`,
+    versions: { eagrl: import.meta.env.VITE_VERSION },
+    workload: `${quick ? 'quick' : 'normal'}, ${devices.join(',')}, rows with '${filter}'`,
+    floors,
+    peers: [],
+  };
+  return { run, rows, bars };
+}
+
+function offer(id: string, type: string, text: string): void {
+  const link = element<HTMLAnchorElement>(id);
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.hidden = false;
+}
+
+async function start(asked: Asked): Promise<void> {
+  table.textContent = '';
+  status.textContent = 'running; the page may be slow to answer';
+  element<HTMLButtonElement>('start').disabled = true;
+  try {
+    const receipt = await run(asked);
+    offer('receipt', 'application/jsonl', writeReceipt(receipt));
+    offer('report', 'text/html', reportHtml(receipt));
+    const wrong = receipt.rows.filter((r) => r.wrong !== null).length;
+    status.textContent =
+      wrong === 0 ? `done: ${receipt.rows.length} rows, all right` : `done: ${wrong} of ${receipt.rows.length} rows wrong`;
+  } catch (error) {
+    status.textContent = `failed: ${(error as Error).message}`;
+  } finally {
+    element<HTMLButtonElement>('start').disabled = false;
+  }
+}
+
+element<HTMLFormElement>('form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const checked = (id: string) => element<HTMLInputElement>(id).checked;
+  const devices = (['wasm', 'webgpu'] as const).filter(checked);
+  if (devices.length === 0) {
+    status.textContent = 'failed: choose WebAssembly, WebGPU or both';
+    return;
+  }
+  void start({ filter: element<HTMLInputElement>('filter').value, devices, quick: checked('quick') });
+});

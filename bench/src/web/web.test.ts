@@ -1,0 +1,62 @@
+/**
+ * Plan. In a headless Chromium, WebGPU by SwiftShader: the page is isolated, so WebAssembly has threads; a quick run of one kernel on
+ * both backends finishes with every row right, and the receipt it offers reads back, with errors below the bench's limit; the report is
+ * whole. A filter that matches nothing says so.
+ */
+import { createRequire } from 'node:module';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import type { ViteDevServer } from 'vite';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { MAX_REL_ERR } from '../lib/check.ts';
+import { readReceipt } from '../lib/receipt.ts';
+import { serve } from './serve.ts';
+
+const FLAGS = '--enable-unsafe-webgpu --use-webgpu-adapter=swiftshader --enable-features=Vulkan --no-sandbox'.split(' ');
+
+let server: ViteDevServer;
+let browser: Browser;
+let page: Page;
+
+beforeAll(async () => {
+  // Of the runtime: it brings the browser for its software adapter.
+  const require = createRequire(new URL('../../../runtime/package.json', import.meta.url));
+  const { default: bundled } = (await import(require.resolve('@sparticuz/chromium'))) as { default: { executablePath(): Promise<string> } };
+  server = await serve(0);
+  browser = await chromium.launch({ executablePath: await bundled.executablePath(), args: FLAGS });
+  page = await browser.newPage();
+  page.setDefaultTimeout(240_000);
+  await page.goto(server.resolvedUrls?.local[0] ?? '');
+});
+afterAll(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+const textOf = (id: string) =>
+  page.evaluate(async (link) => (await fetch((document.getElementById(link) as HTMLAnchorElement).href)).text(), id);
+
+async function start(filter: string): Promise<string> {
+  await page.fill('#filter', filter);
+  await page.click('#start');
+  const status = page.locator('#status', { hasText: /^(done|failed)/ });
+  await status.waitFor();
+  return (await status.textContent()) ?? '';
+}
+
+test('a quick run finishes, its numbers verify, the receipt reads back', async () => {
+  expect(await page.evaluate(() => globalThis.crossOriginIsolated)).toBe(true);
+  expect(await start('rmsnorm/fwd')).toMatch(/^done: \d+ rows, all right$/);
+  const { run, rows } = readReceipt(await textOf('receipt'));
+  expect(new Set(rows.map((r) => r.backend))).toEqual(new Set(['wasm', 'webgpu']));
+  for (const r of rows) {
+    expect(r.median_ms).toBeGreaterThan(0);
+    expect(r.rel_err).toBeLessThanOrEqual(MAX_REL_ERR);
+    expect(r.floor_share).toBeGreaterThan(0);
+  }
+  expect(Object.keys(run.floors)).toEqual(expect.arrayContaining(['wasm', 'webgpu']));
+  expect(await textOf('report')).toMatch(/^<!doctype html>[\s\S]*Roofline[\s\S]*<\/html>\s*$/);
+}, 300_000);
+
+test('a filter without rows says so', async () => {
+  expect(await start('no such row')).toMatch(/^failed: no row has 'no such row'/);
+}, 300_000);
