@@ -1,4 +1,8 @@
 /** The bench in a browser: the same cases, checks, clock and receipt as `npm run bench`. */
+// These two first, in this order: see there.
+import './lodash_global.ts';
+import './benchmark_global.ts';
+
 import { cases } from '../cases/index.ts';
 import { reportHtml } from '../html/report.ts';
 import { barLine, barsOf } from '../lib/bars.ts';

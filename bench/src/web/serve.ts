@@ -16,7 +16,7 @@ export async function serve(port: number): Promise<ViteDevServer> {
     logLevel: 'warn',
     resolve: { conditions: ['@eagrl/source', 'browser', 'module', 'import', 'default'] },
     // Platform code for Node is behind an import that a browser never makes.
-    optimizeDeps: { include: ['benchmark'], exclude: ['webgpu', '@sparticuz/chromium'] },
+    optimizeDeps: { include: ['lodash', 'benchmark'], exclude: ['webgpu', '@sparticuz/chromium'] },
     define: {
       'import.meta.env.VITE_COMMIT': JSON.stringify(commit() ?? ''),
       'import.meta.env.VITE_VERSION': JSON.stringify(versions([]).eagrl),
