@@ -37,7 +37,6 @@ interface Asked {
   readonly quick: boolean;
 }
 
-/** Lets the page draw before the next case takes its thread. */
 const print = (line: string) => {
   table.textContent += `${line}\n`;
 };
@@ -45,12 +44,15 @@ const print = (line: string) => {
 async function run({ filter, devices, quick }: Asked): Promise<Receipt> {
   const wanted = (name: string) => name.includes(filter);
   const chosen = cases.filter((c) => c.from === undefined || (!quick && c.from === 'normal'));
+  const endings = devices.flatMap((device) => (device === 'wasm' ? ['wasm', 'wasm-1'] : ['webgpu']));
+  if (!chosen.some((c) => endings.some((name) => wanted(`${titleOf(c)}/${name}`)))) {
+    throw new Error(`no row has '${filter}' in its name; names look like ${titleOf(cases[0])}/wasm`);
+  }
   const budget = quick ? QUICK : NORMAL;
   const backends = await openBackends(devices, false);
   const providers = [...backends].map(([name, backend]) => own(name, backend));
   const { floors, rows } = await runCases({ cases: chosen, providers, budget, wanted, print });
   for (const p of providers) await p.close();
-  if (rows.length === 0) throw new Error(`no row has '${filter}' in its name; names look like ${titleOf(cases[0])}/wasm`);
   const bars = barsOf({ rows, floors, counts: [] });
   for (const bar of bars) print(barLine(bar));
   const note = noiseNote(rows);
