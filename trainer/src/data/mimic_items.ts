@@ -2,7 +2,7 @@
  * The 17 variables of MIMIC-IV and the chart items they are read from: the one table of item ids, unit conversions and bounds.
  *
  * Variables and their order: the public MIMIC benchmarks' set, as the EAG-RL paper uses it (eag-rl.md section 7). Sources of a row:
- *   items   MIT-LCP mimic-code, mimic-iv/concepts/measurement/{vitalsign,gcs,height,oxygen_delivery,bg}.sql; where it has none, icu/d_items
+ *   items   MIT-LCP mimic-code, mimic-iv/concepts/measurement/{vitalsign,gcs,height}.sql, bg.sql for FiO2; where it has none, icu/d_items
  *   bounds  mimic-code where it has some, else the valid range of mimic3-benchmarks, resources/variable_ranges.csv; values outside are
  *           left out, never moved to the bound
  *
@@ -21,7 +21,7 @@ export type Conversion =
   | 'pound'
   /** x * 2.54, exact by definition. */
   | 'inch'
-  /** Charted as 21..100 or as 0.21..1: above 1 it is a percentage (mimic-code oxygen_delivery.sql). */
+  /** Charted as 21..100 or as 0.21..1: above 1 it is a percentage (mimic-code bg.sql). */
   | 'percent'
   /** The text: normal or brisk = 0, abnormal or delayed = 1. */
   | 'refill';
