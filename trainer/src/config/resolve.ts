@@ -86,6 +86,11 @@ function checkTogether(config: Config, where: string): void {
   if (rl.mini_batches > updates) {
     throw new ConfigError(`${where}: rl.mini_batches ${rl.mini_batches} exceeds the ${updates} rollouts of a step; lower it`);
   }
+  if (rl.soft_punish_cache >= rl.max_completion_length) {
+    throw new ConfigError(
+      `${where}: rl.soft_punish_cache ${rl.soft_punish_cache} leaves no unpunished length below rl.max_completion_length ${rl.max_completion_length}; lower it`,
+    );
+  }
   if (expert.hidden_size % expert.num_heads !== 0) {
     throw new ConfigError(`${where}: expert.hidden_size ${expert.hidden_size} is no multiple of expert.num_heads ${expert.num_heads}`);
   }

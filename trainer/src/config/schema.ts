@@ -48,6 +48,10 @@ const prompt = z.strictObject({
   units: z.boolean().default(false),
   /** H and L flags against the reference range; [d] a small model need not learn 73 ranges first. */
   flags: z.boolean().default(true),
+  /** Robustness: this share of the feature lines changes places [p: 0.2, 0.4, 0.6, 1], drawn from `seed` and the patient. */
+  shuffle_fraction: fraction.default(0),
+  /** Robustness: this share of the shown values is taken away, drawn likewise [d]. */
+  missing_fraction: fraction.default(0),
 });
 
 const model = z.strictObject({
@@ -164,6 +168,13 @@ const rl = z.strictObject({
   /** 0 = off. */
   top_k: index.default(0),
   max_completion_length: count.default(1024), // [d]
+  /**
+   * DAPO's dynamic sampling: groups of equal rewards are left out of the loss, and prompts are sampled until the step is full, in at most
+   * so many rounds; 0 = off [d: not part of EAG-RL].
+   */
+  dynamic_sampling: index.default(0),
+  /** DAPO's soft over-long penalty: tokens before `max_completion_length` over which the reward falls by 1; 0 = off [d: likewise]. */
+  soft_punish_cache: index.default(0),
   /** Train prompts drawn 1:1 by outcome [a]. */
   balance_classes: z.boolean().default(true),
 });

@@ -1,3 +1,6 @@
+/** Rewards of a group whose sample std is below this count as equal. */
+export const EQUAL_REWARDS = 1e-6;
+
 /**
  * Group-relative advantages: A_i = (R_i - mean of its group) / (std of its group + 1e-6), groups of `numGenerations`
  * consecutive rewards. The std is the sample std (n - 1), as TRL computes it. `scale` false leaves the division out.
@@ -20,4 +23,14 @@ export function meanAndStd(values: readonly number[]): { mean: number; std: numb
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
   const variance = values.reduce((a, b) => a + (b - mean) ** 2, 0) / Math.max(1, values.length - 1);
   return { mean, std: Math.sqrt(variance) };
+}
+
+/**
+ * Which groups DAPO's dynamic sampling keeps (arXiv 2503.14476, section 3.2): those whose rewards differ. The paper, with rewards of
+ * 0 and 1, drops groups that are all right or all wrong; with ours the like is a sample std below 1e-6.
+ */
+export function informativeGroups(rewards: readonly number[], numGenerations: number): boolean[] {
+  return Array.from({ length: rewards.length / numGenerations }, (_, g) => {
+    return meanAndStd(rewards.slice(g * numGenerations, (g + 1) * numGenerations)).std >= EQUAL_REWARDS;
+  });
 }

@@ -1,11 +1,13 @@
 /**
  * Plan: rewards by hand-computed values, then properties over random answers (fast-check):
  *   Jaccard in [0, 1], symmetric, 1 only for equal sets; naming one more wrong feature never pays, one more right one always does;
+ *   DAPO's over-long penalty at each bend; dynamic sampling keeps the groups whose rewards differ;
  *   R_cls rises strictly with the probability given to the truth inside the clip; unparsable is never better than any answer
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { attentionReward, classificationReward, scoreAnswers, totalReward } from './rewards.ts';
+import { groupAdvantages, informativeGroups } from './advantages.ts';
+import { attentionReward, classificationReward, overlongPenalty, scoreAnswers, totalReward } from './rewards.ts';
 
 const names = fc.uniqueArray(fc.constantFrom(...'abcdefghijkl'), { maxLength: 12 });
 const probability = fc.double({ min: 0, max: 1, noNaN: true });
@@ -124,5 +126,37 @@ describe('scoreAnswers', () => {
   });
   it('refuses columns that differ in length', () => {
     expect(() => scoreAnswers([1], [], [[]], paper)).toThrow('one length');
+  });
+});
+
+describe('overlongPenalty', () => {
+  // DAPO's own numbers (L_max 20480, cache 4096), then a limit of 100 with a cache of 20.
+  it.each([
+    [16384, 20480, 4096, 0],
+    [18432, 20480, 4096, -0.5],
+    [20480, 20480, 4096, -1],
+    [79, 100, 20, 0],
+    [80, 100, 20, 0],
+    [81, 100, 20, -0.05],
+    [95, 100, 20, -0.75],
+    [100, 100, 20, -1],
+    [101, 100, 20, -1],
+    [100, 100, 0, 0],
+  ])('%d tokens of %d, cache %d: %d', (length, maxLength, cache, penalty) => {
+    expect(overlongPenalty(length, maxLength, cache)).toBeCloseTo(penalty, 12);
+  });
+});
+
+describe('informativeGroups', () => {
+  it('keeps the groups whose rewards differ; those it drops have no advantage anyway', () => {
+    const rewards = [1, 1, 1, 0, 1, 1, -0.3, -0.3, -0.3, 0.2, 0.2, 0.2 + 1e-9];
+    expect(informativeGroups(rewards, 3)).toEqual([false, true, false, false]);
+    const advantages = groupAdvantages(rewards, 3, false);
+    expect(Math.max(...advantages.slice(0, 3).map(Math.abs))).toBe(0);
+    expect(Math.max(...advantages.slice(6).map(Math.abs))).toBeLessThan(1e-6);
+  });
+  it('one right of eight is kept, none and all are dropped: the rule of rewards 0 and 1', () => {
+    const group = (right: number) => Array.from({ length: 8 }, (_, i) => (i < right ? 1 : 0));
+    expect(informativeGroups([0, 1, 4, 7, 8].flatMap(group), 8)).toEqual([false, true, true, true, false]);
   });
 });

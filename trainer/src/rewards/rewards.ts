@@ -57,6 +57,16 @@ export function attentionReward<T extends string | number>(named: Iterable<T>, e
   return union === 0 ? 0 : shared / union;
 }
 
+/**
+ * DAPO's soft over-long penalty (arXiv 2503.14476, equation 13), added to R; lengths in tokens, L_max the completion limit:
+ *
+ *   0 up to L_max - cache,   (L_max - cache - length) / cache up to L_max,   -1 beyond.   Range [-1, 0]; cache 0 is off.
+ */
+export function overlongPenalty(length: number, maxLength: number, cache: number): number {
+  if (cache === 0) return 0;
+  return Math.max(-1, Math.min(0, (maxLength - cache - length) / cache));
+}
+
 /** R of one completion from its two parts. */
 export function totalReward(classification: number, attention: number, config: RewardConfig): number {
   const [weightCls, weightAtt] = config.preset === 'repo' ? [1, 0.1] : [config.lambda, 1 - config.lambda];

@@ -11,7 +11,7 @@ export const METRIC_KEYS: Readonly<Record<string, string>> = {
   reward: 'mean R over the completions of the step',
   reward_std: 'mean over prompts of the standard deviation of R within the group',
   frac_reward_zero_std: 'share of groups whose rewards are all equal: they teach nothing',
-  'rewards/<name>/mean': 'mean of one part of the reward (classification, attention)',
+  'rewards/<name>/mean': 'mean of one part of the reward (classification, attention; overlong where `rl.soft_punish_cache` is on)',
   'rewards/<name>/std': 'standard deviation of one part of the reward',
   kl: 'mean over completion tokens of exp(d) - d - 1, d = log pi_ref - log pi',
   entropy: 'mean over completion tokens of -sum_v pi(v) log pi(v), in nats',

@@ -65,8 +65,15 @@ async function loadMimic(data: Config['data'], outputDir: string): Promise<Loade
   });
 }
 
-export function promptOptions({ prompt }: Pick<Config, 'prompt'>): PromptOptions {
-  return { form: prompt.form, lastVisits: prompt.last_visits, units: prompt.units, flags: prompt.flags };
+export function promptOptions({ prompt, seed }: Pick<Config, 'prompt' | 'seed'>): PromptOptions {
+  return {
+    form: prompt.form,
+    lastVisits: prompt.last_visits,
+    units: prompt.units,
+    flags: prompt.flags,
+    ...(prompt.shuffle_fraction > 0 ? { order: { seed, fraction: prompt.shuffle_fraction } } : {}),
+    ...(prompt.missing_fraction > 0 ? { missing: { seed, fraction: prompt.missing_fraction } } : {}),
+  };
 }
 
 /** The task as the stages see it; `answer` other than steps is for baselines that give the bare answer. */

@@ -9,7 +9,8 @@
 import { clipRange as clipRangeOp, learningRate } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import { answerStops, generate, type Policy, promptTokens, type Rollout } from '../policy.ts';
-import { groupAdvantages, meanAndStd } from '../rewards/advantages.ts';
+import { EQUAL_REWARDS, groupAdvantages, informativeGroups, meanAndStd } from '../rewards/advantages.ts';
+import { overlongPenalty } from '../rewards/rewards.ts';
 import type { Task } from '../tasks/task.ts';
 import { featureTokenMask, parseAnswer } from '../text/answer.ts';
 import { promptBatch } from '../train/batches.ts';
@@ -59,43 +60,35 @@ export async function trainRl(inputs: RlInputs): Promise<void> {
   // ---------------------------------------------------------------- setup
   const prompts = Array.from({ length: task.numExamples('train') }, (_, i) => {
     const example = task.getExample('train', i);
-    return { ...example, tokens: promptTokens(policy, example.prompt) };
+    return { id: example.id, label: example.label, tokens: promptTokens(policy, example.prompt) };
   });
-  const labels = prompts.map((p) => p.label);
-  const stopTokens = answerStops(policy);
-
   const options = { weightDecay: rl.weight_decay, maxGradNorm: rl.max_grad_norm };
   await trainLoop(policy, run, rl.max_steps, options, async (step, optimizer) => {
     const started = performance.now();
-    // -------------------------------------------------------------- collect
-    const chosen = promptBatch(config.seed, labels, rl.prompts_per_step, step, rl.balance_classes).map((i) => prompts[i]);
-    const groups = await generate(
-      policy,
-      chosen.map((p) => p.tokens),
-      {
-        numGenerations: rl.num_generations,
-        maxTokens: rl.max_completion_length,
-        stopTokens,
-        temperature: rl.temperature,
-        topK: rl.top_k,
-        topP: rl.top_p,
-        seed: config.seed,
-        streams: chosen.map((_, i) => (step * rl.prompts_per_step + i) * STREAMS_PER_PROMPT),
-      },
-    );
-    const generated = performance.now();
-
-    // -------------------------------------------------------------- score
-    const rollouts = groups.flat();
-    const owners = chosen.flatMap((p) => Array.from({ length: rl.num_generations }, () => p));
-    const answers = rollouts.map((r) => parseAnswer(r.text));
-    const scores = await scoreAnswersOnDevice(
-      policy.backend,
-      task.cohort.features,
-      owners.map((p, i) => ({ label: p.label, answer: answers[i], expert: inputs.expertFeatures[p.id] })),
-      config.reward,
-    );
-    const rewards = scores.map((s) => s.total);
+    // -------------------------------------------------------------- collect and score
+    const sampled: ScoredGroup[] = [];
+    const taken: ScoredGroup[] = [];
+    let generateSeconds = 0;
+    for (let round = 0; round < Math.max(1, rl.dynamic_sampling) && taken.length < rl.prompts_per_step; round++) {
+      const { groups, seconds } = await sampleGroups(inputs, prompts, step + round * rl.max_steps, rl.prompts_per_step - taken.length);
+      generateSeconds += seconds;
+      const keep = informativeGroups(
+        groups.flatMap((g) => g.rewards),
+        rl.num_generations,
+      );
+      sampled.push(...groups);
+      taken.push(...groups.filter((_, i) => rl.dynamic_sampling === 0 || keep[i]));
+    }
+    if (taken.length === 0) {
+      run.warn(
+        `rl: every group of step ${step + 1} has equal rewards, in ${rl.dynamic_sampling} rounds of sampling; the step teaches nothing`,
+      );
+      taken.push(...sampled.slice(0, rl.prompts_per_step));
+    }
+    const owners = taken.flatMap((g) => g.rollouts.map(() => g.prompt));
+    const rollouts = taken.flatMap((g) => g.rollouts);
+    const scores = taken.flatMap((g) => g.scores);
+    const rewards = taken.flatMap((g) => g.rewards);
     const advantages = groupAdvantages(rewards, rl.num_generations, rl.scale_rewards);
     const clip = await clipRange(policy, rollouts, rl);
 
@@ -115,7 +108,7 @@ export async function trainRl(inputs: RlInputs): Promise<void> {
     );
 
     // -------------------------------------------------------------- loss and step
-    const trained = chosen.map((p, i) => ({ prompt: p.tokens, completions: groups[i].map((r) => r.tokens) }));
+    const trained = taken.map((g) => ({ prompt: g.prompt.tokens, completions: g.rollouts.map((r) => r.tokens) }));
     const unfiltered = { temperature: rl.temperature, maxTokens: run.maxTokens };
     // The loss sees the distribution before top-k and top-p; where sampling cut it, its log-probs are no pi_old and are computed anew.
     const isCut = rl.top_p < 1 || rl.top_k > 0;
@@ -148,19 +141,79 @@ export async function trainRl(inputs: RlInputs): Promise<void> {
     // -------------------------------------------------------------- log
     const numTokens = updates.reduce((n, u) => n + u.numTokens, 0);
     const metrics = {
-      ...rewardMetrics(scores, rewards, rl.num_generations),
+      ...rewardMetrics(sampled, rl),
       ...clip.metrics,
       ...updateMetrics(updates, rl.beta),
       ...completionMetrics(rollouts),
       learning_rate: rate,
       step_time: (finished - started) / 1000,
-      'time/generate': (generated - started) / 1000,
-      'time/logprob': (scored - generated) / 1000,
+      'time/generate': generateSeconds,
+      'time/logprob': (scored - started) / 1000 - generateSeconds,
       'time/forward_backward': (finished - scored) / 1000,
       'perf/throughput': numTokens / ((finished - started) / 1000),
     };
     return { numTokens, metrics };
   });
+}
+
+interface TrainPrompt {
+  readonly id: string;
+  readonly label: 0 | 1;
+  readonly tokens: Uint32Array;
+}
+
+/** The completions of one prompt with what they earned. */
+interface ScoredGroup {
+  readonly prompt: TrainPrompt;
+  readonly rollouts: readonly Rollout[];
+  readonly scores: readonly ScoreRow[];
+  /** R, the over-long penalty included. */
+  readonly rewards: readonly number[];
+}
+
+/**
+ * The first `count` groups of draw `draw`: the step, or beyond `rl.max_steps` a further round of one, so that no draw of prompts and no
+ * random stream is used twice. `seconds`: spent generating.
+ */
+async function sampleGroups(
+  { policy, task, config, expertFeatures }: RlInputs,
+  prompts: readonly TrainPrompt[],
+  draw: number,
+  count: number,
+): Promise<{ groups: ScoredGroup[]; seconds: number }> {
+  const rl = config.rl;
+  const started = performance.now();
+  const labels = prompts.map((p) => p.label);
+  const chosen = promptBatch(config.seed, labels, rl.prompts_per_step, draw, rl.balance_classes)
+    .slice(0, count)
+    .map((i) => prompts[i]);
+  const rollouts = await generate(
+    policy,
+    chosen.map((p) => p.tokens),
+    {
+      numGenerations: rl.num_generations,
+      maxTokens: rl.max_completion_length,
+      stopTokens: answerStops(policy),
+      temperature: rl.temperature,
+      topK: rl.top_k,
+      topP: rl.top_p,
+      seed: config.seed,
+      streams: chosen.map((_, i) => (draw * rl.prompts_per_step + i) * STREAMS_PER_PROMPT),
+    },
+  );
+  const seconds = (performance.now() - started) / 1000;
+  const scores = await scoreAnswersOnDevice(
+    policy.backend,
+    task.cohort.features,
+    chosen.flatMap((p, i) => rollouts[i].map((r) => ({ label: p.label, answer: parseAnswer(r.text), expert: expertFeatures[p.id] }))),
+    config.reward,
+  );
+  const groups = chosen.map((prompt, i): ScoredGroup => {
+    const own = scores.slice(i * rl.num_generations, (i + 1) * rl.num_generations);
+    const penalty = rollouts[i].map((r) => overlongPenalty(r.tokens.length, rl.max_completion_length, rl.soft_punish_cache));
+    return { prompt, rollouts: rollouts[i], scores: own, rewards: own.map((s, g) => s.total + penalty[g]) };
+  });
+  return { groups, seconds };
 }
 
 /** Upper clip of each rollout, on the device. Tokens inside the feature list of a completion are its feature tokens. */
@@ -230,8 +283,11 @@ const mean = (v: ArrayLike<number>): number => {
   return sum / Math.max(1, v.length);
 };
 
-function rewardMetrics(scores: readonly ScoreRow[], rewards: readonly number[], G: number): Record<string, number> {
-  const groups = Array.from({ length: rewards.length / G }, (_, i) => meanAndStd(rewards.slice(i * G, (i + 1) * G)));
+/** Of all that was sampled, what dynamic sampling left out included. */
+function rewardMetrics(sampled: readonly ScoredGroup[], { soft_punish_cache: cache }: Config['rl']): Record<string, number> {
+  const scores = sampled.flatMap((g) => g.scores);
+  const rewards = sampled.flatMap((g) => g.rewards);
+  const groups = sampled.map((g) => meanAndStd(g.rewards));
   const part = (name: string, values: readonly number[]) => {
     const { mean: m, std } = meanAndStd(values);
     return { [`rewards/${name}/mean`]: m, [`rewards/${name}/std`]: std };
@@ -239,7 +295,7 @@ function rewardMetrics(scores: readonly ScoreRow[], rewards: readonly number[], 
   return {
     reward: mean(rewards),
     reward_std: mean(groups.map((g) => g.std)),
-    frac_reward_zero_std: groups.filter((g) => g.std < 1e-6).length / groups.length,
+    frac_reward_zero_std: groups.filter((g) => g.std < EQUAL_REWARDS).length / groups.length,
     ...part(
       'classification',
       scores.map((s) => s.classification),
@@ -248,6 +304,12 @@ function rewardMetrics(scores: readonly ScoreRow[], rewards: readonly number[], 
       'attention',
       scores.map((s) => s.attention),
     ),
+    ...(cache > 0
+      ? part(
+          'overlong',
+          rewards.map((r, i) => r - scores[i].total),
+        )
+      : {}),
     'eagrl/jaccard/mean': mean(scores.map((s) => s.attention)),
     'eagrl/parse_failure_rate': mean(scores.map((s) => (s.parsed ? 0 : 1))),
   };

@@ -2,6 +2,7 @@
  * Plan: both forms show raw values and nothing else.
  * - full: feature-major lines with NaN, unit, sex's range; compact: observed features, last k measured values, rounding, flags
  * - robustness order: a permutation, only the asked share moves, repeatable; questions per answer style
+ * - missing values: exactly the asked share of what is shown goes, nothing older comes up instead, flags follow; repeatable
  */
 
 import { describe, expect, it } from 'vitest';
@@ -101,7 +102,37 @@ describe('order of the feature lines', () => {
   });
 });
 
+describe('missing values', () => {
+  // Ten features, three visits each: the compact prompt shows 20 values, the full one 30.
+  const many: PromptCohort = { task: 'mortality', features: Array.from({ length: 10 }, (_, f) => ({ key: `f${f}`, name: `f${f}` })) };
+  const person: Patient = { ...patient, values: many.features.map((_, f) => [300 + f, 200 + f, 100 + f]) };
+  const without = (fraction: number, options: PromptOptions = compact, seed = 1) =>
+    buildPrompt(person, many, { ...options, missing: { seed, fraction } });
+  const values = (text: string) => text.match(/\b[123]0\d\b/g) ?? [];
+
+  it.each([0.2, 0.4, 1])('%d of what is shown goes', (fraction) => {
+    expect(values(without(fraction))).toHaveLength(20 - fraction * 20);
+    expect(without(fraction)).not.toContain('30'); // the oldest visit was not shown and does not come up
+    const whole = without(fraction, { ...full, units: false });
+    expect(values(whole)).toHaveLength(30 - fraction * 30);
+    expect(whole.match(/NaN/g)).toHaveLength(fraction * 30 + 1); // one in the header's words
+  });
+  it('0 changes nothing; repeats with the seed and differs without it', () => {
+    expect(without(0)).toBe(buildPrompt(person, many, compact));
+    expect(without(0.4)).toBe(without(0.4));
+    expect(without(0.4, compact, 2)).not.toBe(without(0.4));
+  });
+  it('the flag judges the latest value that is left', () => {
+    const one: PromptCohort = { task: 'mortality', features: [features[0]] }; // hemoglobin 130 and 101, of which 101 is low
+    const texts = Array.from({ length: 20 }, (_, seed) =>
+      buildPrompt({ ...patient, values: [patient.values[0]] }, one, { ...compact, missing: { seed, fraction: 0.5 } }),
+    );
+    expect(new Set(texts.map((text) => lines(text)[1]))).toEqual(new Set([' hemoglobin:130', 'L hemoglobin:101']));
+  });
+});
+
 it('refuses nonsense options', () => {
+  expect(() => buildPrompt(patient, cohort, { ...compact, missing: { seed: 1, fraction: -0.1 } })).toThrow('missing');
   expect(() => buildPrompt(patient, cohort, { ...compact, lastVisits: 0 })).toThrow('lastVisits');
   expect(() => buildPrompt(patient, cohort, { ...compact, order: { seed: 1, fraction: 1.1 } })).toThrow('fraction');
 });

@@ -28,6 +28,8 @@ export interface PromptOptions {
   readonly answer?: AnswerStyle;
   /** Robustness: this fraction (0..1) of the feature lines changes places; the same seed and patient give the same order. */
   readonly order?: { readonly seed: number; readonly fraction: number };
+  /** Robustness: this fraction (0..1) of the values that would be shown is treated as not measured; seeded likewise. */
+  readonly missing?: { readonly seed: number; readonly fraction: number };
 }
 
 /** The part of a cohort that a prompt needs. */
@@ -94,6 +96,21 @@ function fullLines(patient: Patient, features: readonly Feature[], options: Prom
   });
 }
 
+/** The patient without a random `fraction` of the values that a prompt would show. */
+function withoutSome(patient: Patient, options: PromptOptions, { seed, fraction }: { seed: number; fraction: number }): Patient {
+  const shown = patient.values.map((series) => {
+    const visits = series.map((_, t) => t);
+    const measured = (at: readonly number[]) => at.filter((t) => series[t] !== null);
+    return options.form === 'compact' ? measured(visits).slice(-options.lastVisits) : measured(visits.slice(-options.lastVisits));
+  });
+  const cells = shown.flatMap((visits, f) => visits.map((t) => `${f} ${t}`));
+  const kept = new Set(cells);
+  const rng = new Rng(seed, `missing values ${patient.id}`);
+  for (const cell of rng.sample(cells, Math.round(fraction * cells.length))) kept.delete(cell);
+  // What was not shown goes too: an older value must not take the place of a removed one.
+  return { ...patient, values: patient.values.map((series, f) => series.map((value, t) => (kept.has(`${f} ${t}`) ? value : null))) };
+}
+
 /** Moves a random `fraction` of the lines among themselves; the others keep their places. */
 function reorder(lines: readonly string[], patient: Patient, { seed, fraction }: { seed: number; fraction: number }): string[] {
   const rng = new Rng(seed, `feature order ${patient.id}`);
@@ -124,20 +141,23 @@ function question(form: PromptOptions['form'], style: AnswerStyle, outcome: stri
 
 /**
  * The prompt of one patient, without chat frame (`chatPrompt` adds it).
- * Throws RangeError when `lastVisits` is not a positive integer or the order fraction lies outside 0..1.
+ * Throws RangeError when `lastVisits` is not a positive integer or a fraction lies outside 0..1.
  */
 export function buildPrompt(patient: Patient, cohort: PromptCohort, options: PromptOptions): string {
-  const { form, lastVisits, answer = 'steps', order } = options;
+  const { form, lastVisits, answer = 'steps', order, missing } = options;
   if (!Number.isInteger(lastVisits) || lastVisits < 1) {
     throw new RangeError(`buildPrompt: expected lastVisits to be a positive integer, got ${lastVisits}`);
   }
-  if (order !== undefined && !(order.fraction >= 0 && order.fraction <= 1)) {
-    throw new RangeError(`buildPrompt: expected an order fraction in 0..1, got ${order.fraction}`);
+  for (const [name, perturbation] of Object.entries({ order, missing })) {
+    if (perturbation !== undefined && !(perturbation.fraction >= 0 && perturbation.fraction <= 1)) {
+      throw new RangeError(`buildPrompt: expected the fraction of ${name} in 0..1, got ${perturbation.fraction}`);
+    }
   }
+  const seen = missing === undefined ? patient : withoutSome(patient, options, missing);
   const outcome = OUTCOMES[cohort.task];
   const visits = patient.visitTimes.length;
   const count = `${visits} visit${visits === 1 ? '' : 's'}`;
-  const built = form === 'compact' ? compactLines(patient, cohort.features, options) : fullLines(patient, cohort.features, options);
+  const built = form === 'compact' ? compactLines(seen, cohort.features, options) : fullLines(seen, cohort.features, options);
   const lines = order === undefined ? built : reorder(built, patient, order);
   const header =
     form === 'compact'
