@@ -39,7 +39,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 describe('eagrl', () => {
   it('--help lists the commands', async () => {
     expect(await main(['--help'])).toBe(0);
-    for (const command of ['env', 'run', 'demo', 'pretrain', 'expert', 'mcts', 'sft', 'rl', 'eval', 'data', 'report']) {
+    for (const command of ['env', 'run', 'demo', 'pretrain', 'expert', 'mcts', 'sft', 'rl', 'eval', 'data', 'report', 'reproduce']) {
       expect(out).toMatch(new RegExp(`^ {2}${command} `, 'm'));
     }
   });
@@ -81,6 +81,12 @@ describe('eagrl', () => {
     [['run', 'stray'], 'got stray'],
     [['report', join(folder, 'none')], 'has no summary.json'],
     [['data', 'inspect', '--index', '-1'], 'whole number'],
+    [['reproduce', '--only', 'gpro'], 'did you mean grpo?'],
+    [['reproduce', '--shard', '3/2'], '1 <= i <= n'],
+    [['reproduce', '--shard', '1/2', '--merge'], 'exclude each other'],
+    [['reproduce', '--seeds', '0'], 'whole number from 1'],
+    [['reproduce', '--quick', '--config', 'configs/demo.yaml'], '--quick is a config of its own'],
+    [['reproduce', '--rl.clip_mode', 'fixed'], 'varied by the matrix'],
     [['rnu'], "unknown command 'rnu'"],
     [['report'], "missing required argument 'folder'"],
   ])('%j: exit code 2', async (words, message) => {

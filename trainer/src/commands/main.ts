@@ -6,6 +6,7 @@ import { registerEnv } from './env.ts';
 import { registerMergeLora } from './merge_lora.ts';
 import { registerPlan } from './plan.ts';
 import { registerReport } from './report.ts';
+import { registerReproduce } from './reproduce.ts';
 import { registerRun } from './run.ts';
 
 function makeProgram(): Command {
@@ -22,6 +23,7 @@ function makeProgram(): Command {
   registerMergeLora(program);
   registerPlan(program);
   registerReport(program);
+  registerReproduce(program);
   return program;
 }
 

@@ -128,9 +128,12 @@ export function isTextKey(key: string): boolean {
   return schema instanceof z.ZodString;
 }
 
+/** The value of a dotted key. */
+export function configValue(config: Config, key: string): unknown {
+  return key.split('.').reduce<unknown>((value, part) => (isLayer(value) ? value[part] : undefined), config);
+}
+
 /** Dotted keys whose values differ between two configs. */
 export function differingKeys(a: Config, b: Config): string[] {
-  const at = (config: Config, key: string): unknown =>
-    key.split('.').reduce<unknown>((value, part) => (isLayer(value) ? value[part] : undefined), config);
-  return CONFIG_KEYS.filter((key) => JSON.stringify(at(a, key)) !== JSON.stringify(at(b, key)));
+  return CONFIG_KEYS.filter((key) => JSON.stringify(configValue(a, key)) !== JSON.stringify(configValue(b, key)));
 }

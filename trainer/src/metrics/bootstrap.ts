@@ -22,7 +22,7 @@ export interface BootstrapOptions {
 }
 
 /** SplitMix32 (Steele, Lea, Flood 2014, 32-bit variant): uniform in [0, 1), the same numbers on every engine. */
-function splitMix32(seed: number): () => number {
+export function splitMix32(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x9e3779b9) >>> 0;
@@ -41,7 +41,8 @@ export function percentile(sorted: Column, q: number): number {
   return sorted[below] + (position - below) * (sorted[above] - sorted[below]);
 }
 
-function summarise(value: number, draws: Float64Array): Interval {
+/** A value with what its resamples say of it. */
+export function summarise(value: number, draws: Float64Array): Interval {
   const mean = draws.reduce((sum, x) => sum + x, 0) / draws.length;
   const variance = draws.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, draws.length - 1);
   const sorted = draws.slice().sort();
@@ -49,7 +50,7 @@ function summarise(value: number, draws: Float64Array): Interval {
 }
 
 /** Calls `visit(b, rows)` with B draws of N row numbers, each holding both classes. */
-function resample(labels: Column, options: BootstrapOptions, visit: (draw: number, rows: Uint32Array) => void): void {
+export function resample(labels: Column, options: BootstrapOptions, visit: (draw: number, rows: Uint32Array) => void): void {
   const { numBootstrap = 1000, seed = 0 } = options;
   if (!Number.isInteger(numBootstrap) || numBootstrap < 2) {
     throw new RangeError(`bootstrap: expected numBootstrap >= 2, got ${numBootstrap}`);

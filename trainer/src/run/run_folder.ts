@@ -54,6 +54,50 @@ function checkSameConfig(path: string, config: Config): void {
   );
 }
 
+/** The folder at `path` as its files are read and written; nothing is opened, created or locked. `configHash` marks its checkpoints. */
+export function folderAt(path: string, config: Config, configHash: string, resumed: boolean, unlock: () => void = () => {}): RunFolder {
+  const logFile = join(path, 'logs', 'run.log');
+  let held = true;
+  return {
+    path,
+    config,
+    configHash,
+    environment: collectEnvironment(),
+    resumed,
+    file: (...parts) => join(path, ...parts),
+    write: (relativePath, text) => writeFileAtomic(join(path, relativePath), text),
+    writeJson: (relativePath, value) => writeFileAtomic(join(path, relativePath), `${JSON.stringify(value, null, 2)}\n`),
+    log: (line) => {
+      try {
+        mkdirSync(dirname(logFile), { recursive: true });
+        appendFileSync(logFile, `${new Date().toISOString()} ${line}\n`);
+      } catch (error) {
+        throw asStorageError(error, logFile);
+      }
+    },
+    close: () => {
+      if (held) unlock();
+      held = false;
+    },
+  };
+}
+
+/**
+ * Opens the folder of one piece of work for this process alone, to begin it or to go on with it; `identity` is the hash of all it depends
+ * on, so what lies there belongs to it. @throws ConfigError when another process is at it. @throws StorageError when the disk refuses.
+ */
+export function openWorkFolder(path: string, config: Config, identity: string): RunFolder {
+  try {
+    const resumed = existsSync(path);
+    mkdirSync(path, { recursive: true });
+    const unlock = takeLock(path);
+    removeUnfinished(path);
+    return folderAt(path, config, identity, resumed, unlock);
+  } catch (error) {
+    throw asStorageError(error, path);
+  }
+}
+
 /**
  * Opens `<output_dir>/<run_name>` for this process alone.
  * @throws ConfigError when another process uses it, when it holds a run and neither resume nor clean is given, when the run to
@@ -86,32 +130,9 @@ export function openRunFolder(config: Config, options: OpenRunOptions = {}): Run
     const resumed = isRun && options.resume === true;
     if (resumed) checkSameConfig(path, config);
     removeUnfinished(path);
-    const environment = collectEnvironment();
     const hash = configHash(config);
-    const logFile = join(path, 'logs', 'run.log');
-    const run: RunFolder = {
-      path,
-      config,
-      configHash: hash,
-      environment,
-      resumed,
-      file: (...parts) => join(path, ...parts),
-      write: (relativePath, text) => writeFileAtomic(join(path, relativePath), text),
-      writeJson: (relativePath, value) => writeFileAtomic(join(path, relativePath), `${JSON.stringify(value, null, 2)}\n`),
-      log: (line) => {
-        try {
-          mkdirSync(dirname(logFile), { recursive: true });
-          appendFileSync(logFile, `${new Date().toISOString()} ${line}\n`);
-        } catch (error) {
-          throw asStorageError(error, logFile);
-        }
-      },
-      close: () => {
-        unlock();
-        unlock = () => {};
-      },
-    };
-    run.writeJson('env.json', { ...environment, config_hash: hash });
+    const run = folderAt(path, config, hash, resumed, unlock);
+    run.writeJson('env.json', { ...run.environment, config_hash: hash });
     if (!resumed) run.write(resolvedYaml, configToYaml(config));
     return run;
   } catch (error) {

@@ -29,23 +29,39 @@ export interface Predictions {
 /** Feature indices the expert attends to, by patient id. */
 export type ExpertFeatures = Readonly<Record<string, readonly number[]>>;
 
-export async function predict(
+/** What a policy answered, patient by patient, before it is compared with anything. Columns in the order of the split. */
+export interface Answers {
+  readonly ids: readonly string[];
+  readonly labels: readonly (0 | 1)[];
+  /** In [0, 1]; 0.5 where nothing could be read. */
+  readonly probabilities: readonly number[];
+  /** Indices of the named features (of the first sample). */
+  readonly features: readonly (readonly number[])[];
+  /** How many of its names were no feature. */
+  readonly unknown: readonly number[];
+  /** Share of the patient's samples without a readable probability. */
+  readonly unread: readonly number[];
+  /** Mean tokens of the patient's samples. */
+  readonly tokens: readonly number[];
+}
+
+/** Asks the policy about every patient of a split. */
+export async function answerSplit(
   policy: Policy,
   task: Task,
   split: SplitName,
-  expertFeatures: ExpertFeatures,
   config: Config['eval'],
   seed: number,
   onProgress: (done: number, total: number) => void = () => {},
-): Promise<Predictions> {
+): Promise<Answers> {
   const stopTokens = answerStops(policy);
   const n = task.numExamples(split);
   const ids: string[] = [];
   const probabilities: number[] = [];
   const features: number[][] = [];
-  const jaccards: number[] = [];
-  let failures = 0;
-  let tokens = 0;
+  const unknown: number[] = [];
+  const unread: number[] = [];
+  const tokens: number[] = [];
   const perBatch = Math.max(1, Math.floor(config.batch_size / config.num_samples));
   for (let at = 0; at < n; at += perBatch) {
     await yieldToEvents();
@@ -67,24 +83,36 @@ export async function predict(
     examples.forEach(({ id }, i) => {
       const answers = rollouts[i].map((r) => parseAnswer(r.text));
       const read = answers.map((a) => a.probability).filter((p) => p !== null);
-      failures += (answers.length - read.length) / answers.length;
-      tokens += rollouts[i].reduce((sum, r) => sum + r.tokens.length, 0) / answers.length;
       const named = matchFeatures(answers[0].features, task.cohort.features);
       ids.push(id);
       probabilities.push(read.length > 0 ? read.reduce((a, b) => a + b, 0) / read.length : 0.5);
       features.push(named.indices);
-      jaccards.push(jaccardOf(named, expertFeatures[id]));
+      unknown.push(named.unknown);
+      unread.push((answers.length - read.length) / answers.length);
+      tokens.push(rollouts[i].reduce((sum, r) => sum + r.tokens.length, 0) / answers.length);
     });
     onProgress(Math.min(n, at + perBatch), n);
   }
+  return { ids, labels: ids.map((_, i) => task.getExample(split, i).label), probabilities, features, unknown, unread, tokens };
+}
+
+export async function predict(
+  policy: Policy,
+  task: Task,
+  split: SplitName,
+  expertFeatures: ExpertFeatures,
+  config: Config['eval'],
+  seed: number,
+  onProgress: (done: number, total: number) => void = () => {},
+): Promise<Predictions> {
+  const { unknown, unread, tokens, ...columns } = await answerSplit(policy, task, split, config, seed, onProgress);
+  const n = columns.ids.length;
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / n;
   return {
-    ids,
-    labels: ids.map((_, i) => task.getExample(split, i).label),
-    probabilities,
-    features,
-    jaccard: jaccards.reduce((a, b) => a + b, 0) / n,
-    parseFailureRate: failures / n,
-    meanTokens: tokens / n,
+    ...columns,
+    jaccard: mean(columns.ids.map((id, i) => jaccardOf({ indices: columns.features[i], unknown: unknown[i] }, expertFeatures[id]))),
+    parseFailureRate: mean(unread),
+    meanTokens: mean(tokens),
   };
 }
 

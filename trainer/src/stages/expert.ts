@@ -25,8 +25,8 @@ export interface ExpertResult {
   readonly valAuroc: readonly number[];
 }
 
-/** One trained member: what it says of every patient, in the cohort's order. */
-interface Member {
+/** One trained member: what it says of every patient, in the cohort's order. Kept by the journal as expert-<number from 1>. */
+export interface Member {
   readonly valAuroc: number;
   readonly epochs: number;
   readonly probabilities: readonly number[];
@@ -52,6 +52,11 @@ export async function trainExperts(
     members.push(await journal.once(`expert-${m + 1}`, () => trainMember(ctx, data, config, m, run)));
     run.progress(m + 1, ensemble, `validation AUROC ${members[m].valAuroc.toFixed(3)}`);
   }
+  return readExperts(members, cohort, topK);
+}
+
+/** What trained members say together, with C_exp of size `topK`. */
+export function readExperts(members: readonly Member[], cohort: Cohort, topK: number): ExpertResult {
   const F = cohort.features.length;
   const importance = attentionImportance(
     members.map((m) => Float32Array.from(m.attention)),

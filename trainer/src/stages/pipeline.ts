@@ -7,11 +7,10 @@ import { Context, checkFits, openDevice, planMemory } from '@eagrl/runtime';
 import type { Phase, RunOptions } from '../commands/stages.ts';
 import type { Config } from '../config/schema.ts';
 import type { SearchTree } from '../mcts/search.ts';
-import type { Policy } from '../policy.ts';
 import type { Summary } from '../report/summary.ts';
 import { FolderCheckpoints } from '../run/checkpoints.ts';
 import { completionsFile, completionsParquet } from '../run/completions.ts';
-import { MetricsLogger, type MetricsLoggerOptions } from '../run/metrics_logger.ts';
+import { MetricsLogger } from '../run/metrics_logger.ts';
 import {
   checkModelFolder,
   configuredModel,
@@ -25,24 +24,21 @@ import {
 import { openRunFolder, type RunFolder } from '../run/run_folder.ts';
 import { CHATML_TEMPLATE } from '../text/chat.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
-import { createProgress, type Progress } from '../util/progress.ts';
+import type { Progress } from '../util/progress.ts';
 import { bareAnswerExamples } from './baseline.ts';
 import { type LoadedCohort, loadCohort, taskOf } from './cohort.ts';
 import { checkLengths } from './data.ts';
 import { collectTrees, distill, selectTrajectories } from './distill.ts';
 import { type ExpertResult, trainExperts } from './expert.ts';
 import { Journal } from './journal.ts';
-import { MAX_TOKENS, workloadOf } from './plan.ts';
+import { workloadOf } from './plan.ts';
 import { freshPolicy, trainedPolicy } from './policies.ts';
 import { baseModelConfig, corpusTokenizer, pretrain } from './pretrain.ts';
 import { writeResults } from './results.ts';
 import { trainRl } from './rl.ts';
 import { trainSft } from './sft.ts';
+import { resumePoint, TRACKS, type Track, trainingRun, withPolicy } from './sitting.ts';
 import type { TrainingRun } from './train_loop.ts';
-
-/** Names in metrics.jsonl and checkpoints/, in the order in which a run passes through them. */
-const TRACKS = ['pretrain', 'expert', 'mcts', 'sft', 'sft_answer', 'rl', 'eval'] as const;
-type Track = (typeof TRACKS)[number];
 
 /** What the phases of one run share. */
 export interface RunState {
@@ -232,14 +228,6 @@ async function runRl(state: RunState): Promise<null> {
   return null;
 }
 
-async function withPolicy(policy: Policy, work: (policy: Policy) => Promise<void>): Promise<void> {
-  try {
-    await work(policy);
-  } finally {
-    destroyPolicy(policy);
-  }
-}
-
 // ---------------------------------------------------------------- surroundings
 
 /** The folder that pretraining starts from: a tokenizer learnt from the corpus and the configured shape, no weights yet. */
@@ -247,50 +235,6 @@ function freshModelFolder(config: Config): ModelFolder {
   const tokenizerJson = corpusTokenizer(config.seed, config.pretrain.vocab_size);
   const shape = baseModelConfig(config.pretrain, Tokenizer.fromJson(tokenizerJson));
   return { path: '', tokenizerJson, config: shape, tokenizerConfig: null, generationConfig: null, chatTemplate: CHATML_TEMPLATE };
-}
-
-/** The last thing the run folder knows of, for the metrics log; undefined for a fresh run. */
-function resumePoint(checkpoints: FolderCheckpoints, journal: Journal): MetricsLoggerOptions['resumeAt'] {
-  if (journal.peek('eval-logged') !== null) return { phase: 'eval', step: 1 };
-  for (const track of [...TRACKS].reverse()) {
-    // The experts' records are those of the first member, epoch by epoch: all of them stay once it is kept.
-    if (track === 'expert' && journal.steps(track) > 0) return { phase: track, step: Number.MAX_SAFE_INTEGER };
-    const step = checkpoints.newest(track)?.state.step ?? journal.steps(track);
-    if (step > 0) return { phase: track, step };
-  }
-  return undefined;
-}
-
-function trainingRun(
-  track: Track,
-  config: Config,
-  checkpoints: FolderCheckpoints,
-  logger: MetricsLogger,
-  signal: AbortSignal,
-  bars: Map<string, Progress>,
-  warn: (message: string) => void,
-): TrainingRun {
-  return {
-    phase: track,
-    maxTokens: MAX_TOKENS,
-    checkpointEvery: config.checkpoint.every_steps,
-    checkpoints,
-    signal,
-    log: (step, metrics) => logger.log(track, step, { ...metrics, 'perf/peak_memory': process.resourceUsage().maxRSS * 1024 }),
-    warn,
-    progress: (done, total, note) => {
-      let bar = bars.get(track);
-      if (!bar) {
-        bar = createProgress({ label: track, total, start: done });
-        bars.set(track, bar);
-      }
-      bar.update(done, note);
-      if (done >= total) {
-        bar.stop();
-        bars.delete(track);
-      }
-    },
-  };
 }
 
 /** Adds the wall time of a phase to what earlier sittings of the same run took. */

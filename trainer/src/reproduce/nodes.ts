@@ -1,0 +1,240 @@
+/**
+ * Doing one node of the plan in cells/<hash>/, with the phases that `eagrl run` has: its checkpoints, journal and metrics log lie in that
+ * folder, so a killed node goes on where a killed run would. result.json is written last and makes the node done. (Node edge.)
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Context } from '@eagrl/runtime';
+import { configValue } from '../config/resolve.ts';
+import type { Trajectory } from '../mcts/filter.ts';
+import type { Policy } from '../policy.ts';
+import { FolderCheckpoints } from '../run/checkpoints.ts';
+import { completionsFile, completionsParquet } from '../run/completions.ts';
+import { MetricsLogger } from '../run/metrics_logger.ts';
+import { destroyPolicy, emptyPolicy, loadPolicy, type ModelFolder } from '../run/model_folder.ts';
+import { folderAt, openWorkFolder, type RunFolder, readJson } from '../run/run_folder.ts';
+import { bareAnswerExamples } from '../stages/baseline.ts';
+import { taskOf } from '../stages/cohort.ts';
+import { collectTrees, distill, selectTrajectories } from '../stages/distill.ts';
+import { type Answers, answerSplit } from '../stages/evaluate.ts';
+import { type ExpertResult, type Member, readExperts, trainExperts } from '../stages/expert.ts';
+import { Journal } from '../stages/journal.ts';
+import { trainRl } from '../stages/rl.ts';
+import { trainSft } from '../stages/sft.ts';
+import { resumePoint, TRACKS, type Track, trainingRun, withPolicy } from '../stages/sitting.ts';
+import type { TrainingRun } from '../stages/train_loop.ts';
+import type { Cohort } from '../types.ts';
+import { ConfigError } from '../util/errors.ts';
+import type { Progress } from '../util/progress.ts';
+import type { Kind, Node } from './plan.ts';
+
+/** Where finished nodes are looked for: the run's own cells/ first, then those of other machines. */
+export interface CellStore {
+  readonly folders: readonly string[];
+}
+
+/** result.json. Everything but `seconds` follows from the hash. */
+export interface NodeResult {
+  readonly kind: Kind;
+  readonly hash: string;
+  /** Wall time over all sittings. */
+  readonly seconds: number;
+  /** The model was trained on, or wrote (answers); 0 where neither is counted. */
+  readonly tokens: number;
+  readonly device: string;
+  /** Of trees. */
+  readonly trajectories?: readonly StoredTrajectory[];
+  /** Of answers. */
+  readonly answers?: Answers;
+}
+
+type StoredTrajectory = Omit<Trajectory, 'completion'> & { readonly completion: readonly number[] };
+
+/** What all nodes of a sitting share. */
+export interface Surroundings {
+  readonly ctx: Context;
+  readonly source: ModelFolder;
+  readonly cohort: Cohort;
+  readonly store: CellStore;
+  readonly signal: AbortSignal;
+  readonly bars: Map<string, Progress>;
+  warn(message: string): void;
+}
+
+/** The folder that holds the finished node; null when there is none. */
+export function finishedFolder({ folders }: CellStore, { hash }: Pick<Node, 'hash'>): string | null {
+  return folders.map((folder) => join(folder, hash)).find((path) => existsSync(join(path, 'result.json'))) ?? null;
+}
+
+function finished(store: CellStore, node: Node): string {
+  const path = finishedFolder(store, node);
+  if (path === null) throw new Error(`reproduce: ${node.title} (${node.hash.slice(0, 12)}) is needed and not done`);
+  return path;
+}
+
+/** What a finished node left. @throws ConfigError when it is damaged. */
+export function resultOf(store: CellStore, node: Node): NodeResult {
+  const path = join(finished(store, node), 'result.json');
+  const result = readJson<NodeResult>(path);
+  if (result.hash !== node.hash) throw new ConfigError(`${path} belongs to node ${result.hash.slice(0, 12)}; remove its folder`);
+  return result;
+}
+
+const folderOf = (store: CellStore, node: Node): RunFolder => folderAt(finished(store, node), node.config, node.hash, true);
+
+/** The expert of a finished node with C_exp of size `topK`: attention is kept whole, so no K needs another training. */
+export function expertOf(store: CellStore, node: Node, cohort: Cohort, topK: number): ExpertResult {
+  const journal = new Journal(folderOf(store, node));
+  const members = Array.from({ length: node.config.expert.ensemble }, (_, m) => {
+    const member = journal.peek<Member>(`expert-${m + 1}`);
+    if (member === null) throw new ConfigError(`${finished(store, node)} lacks state/expert-${m + 1}.json; remove the folder`);
+    return member;
+  });
+  return readExperts(members, cohort, topK);
+}
+
+/** Does the node, or goes on with it. @throws the signal's reason once its state is saved. */
+export async function runNode(node: Node, around: Surroundings): Promise<NodeResult> {
+  const { ctx, source, signal, bars, warn, store } = around;
+  const run = openWorkFolder(join(store.folders[0], node.hash), node.config, node.hash);
+  try {
+    const started = performance.now();
+    run.writeJson('node.json', {
+      title: node.title,
+      kind: node.kind,
+      hash: node.hash,
+      answer: node.answer,
+      parents: Object.fromEntries([node.expert, node.trees, node.policy].flatMap((p) => (p === null ? [] : [[p.kind, p.hash]]))),
+      reads: Object.fromEntries(node.reads.map((key) => [key, configValue(node.config, key)])),
+    });
+    run.log(`${run.resumed ? 'resume' : 'start'}: ${node.title}`);
+    const checkpoints = new FolderCheckpoints(run, source);
+    const journal = new Journal(run);
+    const logger = new MetricsLogger({ folder: run.path, phases: TRACKS, resumeAt: resumePoint(checkpoints, journal), onWarning: warn });
+    const before = journal.peek<number>('seconds') ?? 0;
+    const seconds = () => before + (performance.now() - started) / 1000;
+    let part: Pick<NodeResult, 'tokens' | 'trajectories' | 'answers'>;
+    try {
+      part = await WORK[node.kind](node, {
+        ...around,
+        run,
+        journal,
+        checkpoints,
+        training: (track) => trainingRun(track, node.config, checkpoints, logger, signal, bars, warn),
+      });
+    } finally {
+      journal.keep('seconds', seconds());
+    }
+    const { info } = ctx.backend;
+    const result: NodeResult = {
+      kind: node.kind,
+      hash: node.hash,
+      seconds: seconds(),
+      device: `${info.backend}, ${info.adapter}`,
+      ...part,
+    };
+    run.write('result.json', `${JSON.stringify(result)}\n`);
+    run.log(`done: ${node.title} (${result.seconds.toFixed(1)} s)`);
+    return result;
+  } finally {
+    run.close();
+  }
+}
+
+interface Workplace extends Surroundings {
+  readonly run: RunFolder;
+  readonly journal: Journal;
+  readonly checkpoints: FolderCheckpoints;
+  training(track: Track): TrainingRun;
+}
+
+type Work = (node: Node, place: Workplace) => Promise<Pick<NodeResult, 'tokens' | 'trajectories' | 'answers'>>;
+
+const WORK: Readonly<Record<Kind, Work>> = {
+  expert: async ({ config }, { ctx, cohort, journal, training }) => {
+    await trainExperts(ctx, cohort, config, journal, training('expert'));
+    return { tokens: 0 };
+  },
+
+  trees: async ({ config, expert }, { ctx, source, cohort, journal, training, store }) => {
+    const task = taskOf(cohort, config);
+    const expertFeatures = expertOf(store, expert!, cohort, config.expert.attention_top_k).features;
+    const trees = await withPolicy(loadPolicy(ctx, source), (policy) =>
+      collectTrees({ policy, task, expertFeatures, config, run: training('mcts'), journal }),
+    );
+    const { trajectories } = selectTrajectories(trees, task);
+    return {
+      tokens: trees.reduce((sum, tree) => sum + tree.nodes.reduce((n, { tokens }) => n + tokens.length, 0), 0),
+      trajectories: trajectories.map((t) => ({ ...t, completion: Array.from(t.completion) })),
+    };
+  },
+
+  stage1: async ({ config, trees }, { ctx, source, cohort, journal, training, checkpoints, store }) => {
+    const trajectories = trajectoriesOf(store, trees!);
+    await withPolicy(loadPolicy(ctx, source), (policy) =>
+      distill({ policy, task: taskOf(cohort, config), expertFeatures: {}, config, run: training('sft'), journal }, trajectories),
+    );
+    return { tokens: trainedTokens(checkpoints, 'sft') };
+  },
+
+  sft_answer: async ({ config, trees }, { ctx, source, cohort, training, checkpoints, store }) => {
+    const ids = new Set(trajectoriesOf(store, trees!).map((t) => t.id));
+    await withPolicy(loadPolicy(ctx, source), (policy) =>
+      trainSft(policy, bareAnswerExamples(policy, taskOf(cohort, config, 'number'), ids), config.sft, config.seed, training('sft_answer')),
+    );
+    return { tokens: trainedTokens(checkpoints, 'sft_answer') };
+  },
+
+  rl: async (node, place) => {
+    const { config, expert } = node;
+    const { cohort, run, training, checkpoints, store } = place;
+    const reference = config.rl.beta > 0 ? policyOf(node.policy, place) : undefined;
+    try {
+      await withPolicy(policyOf(node.policy, place), (policy) =>
+        trainRl({
+          policy,
+          reference,
+          task: taskOf(cohort, config),
+          expertFeatures: expertOf(store, expert!, cohort, config.expert.attention_top_k).features,
+          config,
+          run: training('rl'),
+          onRollouts: (step, rollouts) => run.write(completionsFile(step), completionsParquet(step, rollouts)),
+        }),
+      );
+    } finally {
+      if (reference) destroyPolicy(reference);
+    }
+    return { tokens: trainedTokens(checkpoints, 'rl') };
+  },
+
+  answers: async (node, place) => {
+    const { config } = node;
+    const { signal, progress } = place.training('eval');
+    const answers = await withPolicy(policyOf(node.policy, place), (policy) =>
+      answerSplit(policy, taskOf(place.cohort, config, node.answer ?? 'steps'), 'test', config.eval, config.seed, (done, total) => {
+        signal?.throwIfAborted();
+        progress(done, total, node.title);
+      }),
+    );
+    return { tokens: Math.round(answers.tokens.reduce((a, b) => a + b, 0) * config.eval.num_samples), answers };
+  },
+};
+
+/** Track under which each kind of training keeps its checkpoints. */
+const TRACK_OF: Partial<Readonly<Record<Kind, Track>>> = { stage1: 'sft', sft_answer: 'sft_answer', rl: 'rl' };
+
+/** The policy that a node trained, with its exact f32 weights; the base policy for null. */
+function policyOf(node: Node | null, { ctx, source, store }: Surroundings): Policy {
+  if (node === null) return loadPolicy(ctx, source);
+  const track = TRACK_OF[node.kind];
+  if (track === undefined) throw new Error(`reproduce: ${node.title} trains no policy`);
+  const policy = emptyPolicy(ctx, source);
+  new FolderCheckpoints(folderOf(store, node), source).loadWeights(track, policy);
+  return policy;
+}
+
+function trajectoriesOf(store: CellStore, trees: Node): Trajectory[] {
+  return (resultOf(store, trees).trajectories ?? []).map((t) => ({ ...t, completion: Uint32Array.from(t.completion) }));
+}
+
+const trainedTokens = (checkpoints: FolderCheckpoints, track: Track): number => checkpoints.newest(track)?.state.numTokens ?? 0;

@@ -1,0 +1,166 @@
+/**
+ * From cells to work: nodes that depend on each other, each known by the hash of all that decides its result.
+ *
+ *   expert -> trees -> stage1 -> rl -> answers        sft_answer hangs on trees, rl without Stage 1 on the expert alone
+ *
+ * hash = SHA-256 of (kind, the config keys that the node reads with their values, its parents' hashes). Cells that differ in a key which a
+ * node does not read share that node: expert, trees and Stage 1 are computed once. Roots are digests of the cohort and of the base
+ * policy's files, not their paths, so that a shard on another machine finds the same hashes. Pure: nothing is read or run here.
+ */
+import { createHash } from 'node:crypto';
+import { CONFIG_KEYS, type ConfigLayer, configValue, mergeLayers, resolveConfig } from '../config/resolve.ts';
+import type { Config } from '../config/schema.ts';
+import type { AnswerStyle } from '../text/prompt.ts';
+import { type Cell, type PolicyCell, REFERENCE } from './matrix.ts';
+
+/** Raised when the code changes what a node computes from the same config. */
+const CACHE_VERSION = 1;
+
+export const KINDS = ['expert', 'trees', 'stage1', 'sft_answer', 'rl', 'answers'] as const;
+export type Kind = (typeof KINDS)[number];
+
+export interface Node {
+  readonly kind: Kind;
+  /** For people: kind, and the first cell and seed that asked for it. */
+  readonly title: string;
+  readonly hash: string;
+  readonly seed: number;
+  /** Whole, though the node reads `reads` of it alone. */
+  readonly config: Config;
+  readonly reads: readonly string[];
+  readonly answer: AnswerStyle | null;
+  /** Trees read the expert, Stage 1 the trees, and so on; null: the base policy. */
+  readonly expert: Node | null;
+  readonly trees: Node | null;
+  /** Whose weights are trained on, or answer. */
+  readonly policy: Node | null;
+}
+
+export interface PlannedCell {
+  readonly cell: Cell;
+  readonly seed: number;
+  /** Whose config its questions and C_exp follow. */
+  readonly config: Config;
+  /** The expert that its names are compared with. */
+  readonly expert: Node;
+  /** Null where no policy is asked. */
+  readonly answers: Node | null;
+}
+
+export interface Plan {
+  /** Parents before children. */
+  readonly nodes: readonly Node[];
+  readonly cells: readonly PlannedCell[];
+}
+
+/** Digests of what the plan starts from; hex. */
+export interface Roots {
+  readonly cohort: string;
+  readonly model: string;
+}
+
+/** Keys that say where and how fast, or are read after the answers are in. */
+const NOT_DECISIVE = ['run_name', 'output_dir', 'preset', 'checkpoint.every_steps', 'eval.num_bootstrap'];
+
+const section = (...names: string[]): string[] =>
+  CONFIG_KEYS.filter((key) => names.includes(key.split('.')[0]) && !NOT_DECISIVE.includes(key));
+const TOP_K = 'expert.attention_top_k';
+
+/** What each kind reads of the config; the cohort's keys are in its digest, the model's in its own. */
+export const READS: Readonly<Record<Kind, readonly string[]>> = {
+  expert: [...section('device', 'seed'), ...section('expert').filter((key) => key !== TOP_K)],
+  trees: [...section('device', 'seed', 'prompt', 'mcts', 'reward'), TOP_K],
+  stage1: section('device', 'seed', 'prompt', 'sft'),
+  sft_answer: section('device', 'seed', 'prompt', 'sft'),
+  rl: [...section('device', 'seed', 'prompt', 'rl', 'reward'), TOP_K],
+  answers: section('device', 'seed', 'prompt', 'eval'),
+};
+
+export function nodeHash(kind: Kind, config: Config, parents: readonly string[], answer: AnswerStyle | null): string {
+  const values = READS[kind].map((key) => [key, configValue(config, key)]);
+  return createHash('sha256')
+    .update(JSON.stringify([CACHE_VERSION, kind, values, answer, parents]))
+    .digest('hex');
+}
+
+const over = (config: Config, ...layers: readonly (ConfigLayer | undefined)[]): Config =>
+  resolveConfig(
+    layers.reduce<ConfigLayer>((merged, layer) => mergeLayers(merged, layer ?? {}), config),
+    'reproduce',
+  );
+
+/** Work for `cells` at `seeds`, seed by seed. @throws ConfigError when a cell's config contradicts itself. */
+export function planOf(config: Config, cells: readonly Cell[], seeds: readonly number[], roots: Roots): Plan {
+  const nodes = new Map<string, Node>();
+  const planned: PlannedCell[] = [];
+  for (const seed of seeds) {
+    for (const cell of cells) {
+      const policy = cell.predictor === 'policy' ? cell : null;
+      const chain = over(config, { seed }, policy?.everywhere);
+      const add = (kind: Kind, of: Config, links: Partial<Pick<Node, 'expert' | 'trees' | 'policy' | 'answer'>>): Node => {
+        const { expert = null, trees = null, policy: weights = null, answer = null } = links;
+        const model = kind === 'expert' || weights !== null ? '' : roots.model;
+        const hash = nodeHash(kind, of, [roots.cohort, model, ...[expert, trees, weights].map((n) => n?.hash ?? '')], answer);
+        const known = nodes.get(hash);
+        if (known !== undefined) return known;
+        const node: Node = {
+          kind,
+          title: `${kind} ${cell.name} ${seed}`,
+          hash,
+          seed,
+          config: of,
+          reads: READS[kind],
+          answer,
+          expert,
+          trees,
+          policy: weights,
+        };
+        nodes.set(hash, node);
+        return node;
+      };
+      const expert = add('expert', chain, {});
+      planned.push({ cell, seed, config: chain, expert, answers: policy === null ? null : answersOf(policy, chain, expert, add) });
+    }
+  }
+  return { nodes: [...nodes.values()], cells: planned };
+}
+
+type Add = (kind: Kind, of: Config, links: Partial<Pick<Node, 'expert' | 'trees' | 'policy' | 'answer'>>) => Node;
+
+function answersOf(cell: PolicyCell, chain: Config, expert: Node, add: Add): Node {
+  const stage1 = () => add('stage1', chain, { trees: add('trees', chain, { expert }) });
+  const train: Readonly<Record<PolicyCell['training'], () => Node | null>> = {
+    none: () => null,
+    sft_answer: () => add('sft_answer', chain, { trees: add('trees', chain, { expert }) }),
+    stage1,
+    stage2: () => add('rl', over(chain, cell.stage2), { expert, policy: cell.fromBase ? null : stage1() }),
+  };
+  return add('answers', over(chain, cell.asked), { policy: train[cell.training](), answer: cell.answer });
+}
+
+/** The nodes that some cells need, parents first. */
+export function neededBy(plan: Plan, cells: readonly PlannedCell[]): Node[] {
+  const needed = new Set<Node>();
+  const visit = (node: Node | null): void => {
+    if (node === null || needed.has(node)) return;
+    for (const parent of [node.expert, node.trees, node.policy]) visit(parent);
+    needed.add(node);
+  };
+  for (const { expert, answers } of cells) {
+    visit(expert);
+    visit(answers);
+  }
+  return plan.nodes.filter((node) => needed.has(node));
+}
+
+/**
+ * Part `index` (from 1) of `count` nearly equal parts of the cells, whole runs of the list: cells of one seed share their parents, so
+ * neighbours stay together. Every cell is in exactly one part.
+ */
+export function shardOf(cells: readonly PlannedCell[], index: number, count: number): PlannedCell[] {
+  const cut = (i: number): number => Math.floor((i * cells.length) / count);
+  return cells.slice(cut(index - 1), cut(index));
+}
+
+/** Whether a planned cell is what others are compared with. */
+export const isReference = ({ cell }: PlannedCell): boolean => cell.name === REFERENCE;
