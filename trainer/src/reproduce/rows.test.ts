@@ -1,0 +1,287 @@
+/**
+ * Plan: rows, verdicts and tables from answers made by hand.
+ *   one seed: value and interval are those of bootstrapMetrics, differences those of pairedBootstrap
+ *   several seeds: the mean of the seeds, its spread, an interval that seeds which disagree widen; pairing cancels what is common
+ *   per-patient columns: Jaccard with the expert and with the truth, unread, tokens
+ *   verdicts: the rule at each side of its threshold; one no decides; a missing cell keeps a yes back; patients needed
+ *   tables: only what the rows hold, escapes, EAG-RL above other groups; figures and REPRODUCTION.md hold the rows' numbers
+ */
+import { Random } from '@eagrl/testing';
+import { describe, expect, it } from 'vitest';
+import { resolveConfig } from '../config/resolve.ts';
+import { bootstrapMetrics, pairedBootstrap } from '../metrics/bootstrap.ts';
+import { METRIC_NAMES } from '../metrics/classification.ts';
+import { CLAIMS, type Claim, decide, judge, patientsNeeded } from './claims.ts';
+import { type Reproduction, reproductionMarkdown } from './document.ts';
+import { figuresOf, ticks } from './figures.ts';
+import { type CellColumns, type CellData, Draws, givenColumns, policyColumns, type Row, rowsOf } from './rows.ts';
+import { csv, groupRows, groupTable, headRows, latex, longCsv, markdown } from './tables.ts';
+
+const N = 80;
+const labels = Array.from({ length: N }, (_, i) => (i % 3 === 0 ? 1 : 0));
+const options = { numBootstrap: 200, seed: 3 };
+
+/** Scores that know the label to some degree; `skill` 0 is noise. */
+function scores(name: string, skill: number): number[] {
+  const random = new Random(name);
+  return labels.map((y) => Math.min(1, Math.max(0, 0.5 + skill * (y - 0.5) + 0.3 * (random.next() - 0.5))));
+}
+const columns = (probabilities: number[], more: Partial<CellColumns> = {}): CellColumns => ({
+  probabilities,
+  jaccard: null,
+  truthJaccard: null,
+  unread: null,
+  tokens: null,
+  ...more,
+});
+const cell = (name: string, seeds: CellColumns[], group: CellData['group'] = 'method'): CellData => ({
+  name,
+  label: `the ${name}`,
+  group,
+  seeds,
+});
+
+describe('one seed', () => {
+  const a = scores('a', 0.2);
+  const b = scores('b', 0.1);
+  const cells = [cell('eagrl', [columns(a)]), cell('vanilla', [columns(b)])];
+  const rows = rowsOf(new Draws(labels, cells, options), cells, 42);
+
+  it.each(METRIC_NAMES)('%s: value, interval and paired difference are those of metrics/bootstrap.ts', (metric) => {
+    const own = bootstrapMetrics(labels, b, options)[metric];
+    expect(rows[1].stats[metric]).toEqual({ value: own.value, lower: own.lower, upper: own.upper });
+    const paired = pairedBootstrap(labels, b, a, options)[metric];
+    expect(rows[1].difference![metric]).toEqual({ value: paired.value, lower: paired.lower, upper: paired.upper });
+  });
+  it('the reference has no difference, a single seed no spread, and n and prevalence are the patients', () => {
+    expect(rows[0]).toMatchObject({ cell: 'eagrl', seed: 42, n: N, prevalence: 27 / 80, difference: null, seed_std: null });
+    expect(rows[1].stats.jaccard).toBeUndefined();
+  });
+});
+
+describe('several seeds', () => {
+  const [s1, s2, s3] = [0.05, 0.2, 0.5].map((skill, i) => scores(`seed ${i}`, skill));
+  const same = [cell('eagrl', [columns(s2), columns(s2), columns(s2)])];
+  const apart = [cell('eagrl', [columns(s1), columns(s2), columns(s3)])];
+
+  it('equal seeds give the interval of one', () => {
+    const alone = [cell('eagrl', [columns(s2)])];
+    const [one] = rowsOf(new Draws(labels, alone, options), alone, null);
+    const [three] = rowsOf(new Draws(labels, same, options), same, null);
+    expect(three.stats.auroc!.value).toBeCloseTo(one.stats.auroc!.value, 12);
+    expect(three.stats.auroc!.lower).toBeCloseTo(one.stats.auroc!.lower, 12);
+  });
+  it('value is the mean of the seeds, the spread their sample deviation; seeds that disagree widen the interval', () => {
+    const perSeed = [s1, s2, s3].flatMap((s, i) => {
+      const own = [cell('eagrl', [columns(s)])];
+      return rowsOf(new Draws(labels, own, options), own, i);
+    });
+    const aurocs = perSeed.map((row) => row.stats.auroc!.value);
+    const mean = (aurocs[0] + aurocs[1] + aurocs[2]) / 3;
+    const [row] = rowsOf(new Draws(labels, apart, options), apart, null, perSeed);
+    expect(row.seed).toBeNull();
+    expect(row.stats.auroc!.value).toBeCloseTo(mean, 12);
+    expect(row.seed_std!.auroc).toBeCloseTo(Math.sqrt(aurocs.reduce((v, x) => v + (x - mean) ** 2, 0) / 2), 12);
+    const width = (cells: CellData[]) => {
+      const { lower, upper } = new Draws(labels, cells, options).of('eagrl', 'auroc')!;
+      return upper - lower;
+    };
+    expect(width(apart)).toBeGreaterThan(1.3 * width(same));
+  });
+  it('what is common to two cells cancels: same answers, no difference, seeds or not', () => {
+    const both = [...apart, cell('grpo', apart[0].seeds as CellColumns[])];
+    const rows = rowsOf(new Draws(labels, both, options), both, null);
+    expect(rows[1].difference!.auroc).toEqual({ value: 0, lower: 0, upper: 0 });
+  });
+  it('refuses cells with unequal numbers of seeds', () => {
+    expect(() => new Draws(labels, [...apart, cell('grpo', [columns(s1)])], options)).toThrow('1 seeds');
+  });
+});
+
+describe('columns', () => {
+  const answers = {
+    ids: ['p', 'q'],
+    labels: [0, 1] as const,
+    probabilities: [0.2, 0.5],
+    features: [[0, 1], []],
+    unknown: [1, 0],
+    unread: [0, 1],
+    tokens: [30, 40],
+  };
+  const expert = { p: [1, 2], q: [3] };
+  const causal = { p: [0, 1], q: [2] };
+  it('Jaccard by hand: {0, 1, an unknown name} against {1, 2} shares 1 of 4, against the truth {0, 1} 2 of 3', () => {
+    expect(policyColumns(answers, true, expert, causal)).toEqual({
+      probabilities: [0.2, 0.5],
+      jaccard: [1 / 4, 0],
+      truthJaccard: [2 / 3, 0],
+      unread: [0, 1],
+      tokens: [30, 40],
+    });
+  });
+  it('bare answers name nothing; without a truth there is none to compare with', () => {
+    expect(policyColumns(answers, false, expert, causal)).toMatchObject({ jaccard: null, truthJaccard: null });
+    expect(policyColumns(answers, true, expert, null).truthJaccard).toBeNull();
+  });
+  it('the expert is compared with the truth: {1, 2} and {0, 1} share 1 of 3', () => {
+    expect(givenColumns(['q', 'p'], { p: 0.3, q: 0.9 }, expert, causal)).toEqual({
+      probabilities: [0.9, 0.3],
+      jaccard: null,
+      truthJaccard: [0, 1 / 3],
+      unread: null,
+      tokens: null,
+    });
+  });
+});
+
+describe('verdicts', () => {
+  it('a contrast: the whole interval above, the whole below, or neither', () => {
+    expect(decide({ lower: 0.01, upper: 0.2 }, 0)).toBe('confirmed');
+    expect(decide({ lower: -0.2, upper: -0.01 }, 0)).toBe('not confirmed');
+    expect(decide({ lower: 0, upper: 0.2 }, 0)).toBe('cannot be said');
+    expect(decide({ lower: -0.019, upper: -0.001 }, -0.02)).toBe('confirmed');
+  });
+  it('patients needed: half width 0.06 around 0.02 takes nine times as many', () => {
+    expect(patientsNeeded({ value: 0.02, lower: -0.04, upper: 0.08 }, 0, 100)).toBe(900);
+    expect(patientsNeeded({ value: 0.05, lower: -0.01, upper: 0.11 }, 0.03, 100)).toBe(900);
+    expect(patientsNeeded({ value: 0, lower: -0.1, upper: 0.1 }, 0, 100)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  const strong = cell('eagrl', [columns(scores('s', 0.4))]);
+  const weak = (name: string) => cell(name, [columns(scores(name, 0))]);
+  const best = CLAIMS.filter((c) => c.id === 'best');
+  const rivals = ['vanilla', 'features', 'decompose', 'sft_answer', 'grpo', 'dapo'];
+  const judged = (cells: CellData[], claims: readonly Claim[] = best) => judge(new Draws(labels, cells, options), claims)[0];
+
+  it('best everywhere: confirmed against noise, twelve contrasts', () => {
+    const verdict = judged([strong, ...rivals.map(weak)]);
+    expect(verdict.decision).toBe('confirmed');
+    expect(verdict.evidence).toHaveLength(12);
+    expect(verdict.evidence.every((e) => e.lower > 0)).toBe(true);
+  });
+  it('one rival that is surely better decides, also while others are missing', () => {
+    const verdict = judged([weak('eagrl'), cell('grpo', [columns(scores('s', 0.4))])]);
+    expect(verdict.decision).toBe('not confirmed');
+    expect(verdict.missing).toEqual(['vanilla', 'features', 'decompose', 'sft_answer', 'dapo']);
+  });
+  it('a missing rival keeps a yes back, and is named', () => {
+    const verdict = judged([strong, ...rivals.slice(1).map(weak)]);
+    expect(verdict.decision).toBe('cannot be said');
+    expect(verdict.needed).toBe('the cells vanilla');
+  });
+  it('a rival that is as good: cannot be said, and no number of patients would settle a difference of 0', () => {
+    const verdict = judged([strong, ...rivals.slice(1).map(weak), cell('vanilla', strong.seeds as CellColumns[])]);
+    expect(verdict.decision).toBe('cannot be said');
+    expect(verdict.needed).toContain('no number of patients');
+  });
+  it('the average gain, by hand: relative gains of AUROC and AUPRC', () => {
+    const cells = [strong, weak('decompose')];
+    const draws = new Draws(labels, cells, options);
+    const [gain] = judge(
+      draws,
+      CLAIMS.filter((c) => c.id === 'gain'),
+    );
+    const value = (name: string, stat: 'auroc' | 'auprc') => draws.of(name, stat)!.value;
+    const relative = (stat: 'auroc' | 'auprc') => value('eagrl', stat) / value('decompose', stat) - 1;
+    expect(gain.evidence[0].value).toBeCloseTo((relative('auroc') + relative('auprc')) / 2, 12);
+    expect(gain.decision).toBe('confirmed');
+  });
+  it('stages: the sign says which removal hurts more', () => {
+    const stages = CLAIMS.filter((c) => c.id === 'stages');
+    const good = columns(scores('s', 0.4));
+    const bad = columns(scores('n', 0));
+    expect(judged([strong, cell('no_stage1', [good]), cell('stage1', [bad])], stages).decision).toBe('confirmed');
+    expect(judged([strong, cell('no_stage1', [bad]), cell('stage1', [good])], stages).decision).toBe('not confirmed');
+  });
+  it('another hospital cannot be said from one cohort', () => {
+    expect(
+      judged(
+        [strong],
+        CLAIMS.filter((c) => c.id === 'transfer'),
+      ),
+    ).toMatchObject({ decision: 'cannot be said', evidence: [] });
+  });
+});
+
+describe('tables, figures, document', () => {
+  const named = { jaccard: labels.map(() => 0.25), unread: labels.map((_, i) => (i % 8 === 0 ? 1 : 0)), tokens: labels.map(() => 50) };
+  const cells = [
+    cell('vanilla', [columns(scores('v', 0.05), { unread: named.unread, tokens: named.tokens })]),
+    cell('eagrl', [columns(scores('s', 0.3), named)]),
+    cell('no_adaptive', [columns(scores('f', 0.2), named)], 'ablation'),
+    cell('shuffled_20', [columns(scores('x', 0.2), named)], 'robustness'),
+  ];
+  const draws = new Draws(labels, cells, options);
+  const rows: Row[] = rowsOf(draws, cells, 42);
+
+  it('Markdown: a row per cell of the group, its numbers rounded from the rows, EAG-RL above other groups', () => {
+    const lines = markdown(groupTable(rows, 'method')).trimEnd().split('\n');
+    expect(lines).toHaveLength(4);
+    expect(lines[1]).toMatch(/^\| --- \| ---: /);
+    const { value, lower, upper } = rows[0].stats.auroc!;
+    expect(lines[2]).toContain(`| the vanilla | ${value.toFixed(3)} [${lower.toFixed(3)}, ${upper.toFixed(3)}] |`);
+    expect(lines[2]).toContain('| - | 12.5 % |'); // no features named; 10 of 80 unread
+    expect(lines[3]).toMatch(/\| 0\.250 \| 12\.5 % \| - \|$/);
+    expect(groupRows(rows, 'ablation').map((r) => r.cell)).toEqual(['eagrl', 'no_adaptive']);
+    expect(groupTable(rows, 'ablation').body[0]).toHaveLength(groupTable(rows, 'ablation').head.length);
+  });
+  it('pooled rows are shown alone, with their spread', () => {
+    const pooled = rows.map((row) => ({ ...row, seed: null, seed_std: { auroc: 0.0123 } }));
+    expect(headRows([...pooled, ...rows])).toEqual(pooled);
+    expect(groupTable([...pooled, ...rows], 'method').head[2]).toBe('SD over seeds');
+    expect(groupTable([...pooled, ...rows], 'method').body[0][2]).toBe('0.012');
+  });
+  it('LaTeX and CSV escape what they must', () => {
+    const table = { head: ['a_b', '95 %'], body: [['x & "y", z', '-0.100 [-0.200, +0.010]']] };
+    expect(latex(table)).toBe(
+      '\\begin{tabular}{lr}\n\\toprule\na\\_b & 95 \\% \\\\\n\\midrule\nx \\& "y", z & $-$0.100 [$-$0.200, +0.010] \\\\\n\\bottomrule\n\\end{tabular}\n',
+    );
+    expect(csv(table)).toBe('a_b,95 %\n"x & ""y"", z","-0.100 [-0.200, +0.010]"\n');
+  });
+  it('rows.csv holds every number unrounded', () => {
+    const line = longCsv(rows)
+      .split('\n')
+      .find((l) => l.startsWith('no_adaptive,') && l.includes(',auprc,'))!;
+    const { stats, difference } = rows[2];
+    expect(line.split(',').slice(6, 9).map(Number)).toEqual([stats.auprc!.value, stats.auprc!.lower, stats.auprc!.upper]);
+    expect(line.split(',').slice(10).map(Number)).toEqual([difference!.auprc!.value, difference!.auprc!.lower, difference!.auprc!.upper]);
+  });
+  it('ticks cover the range with round steps', () => {
+    expect(ticks(0.52, 0.97)).toEqual([0.5, 0.6, 0.7, 0.8, 0.9, 1]);
+    expect(ticks(-0.031, 0.022)).toEqual([-0.04, -0.02, 0, 0.02, 0.04]);
+  });
+  it('figures: one per group there is, grey alone, every label and no broken number', () => {
+    const figures = figuresOf(rows);
+    expect(Object.keys(figures)).toEqual(['methods.svg', 'ablations.svg', 'robustness.svg']);
+    for (const svg of Object.values(figures)) {
+      expect(svg).not.toMatch(/NaN|Infinity|undefined/);
+      for (const [, colour] of svg.matchAll(/(?:fill|stroke)="(#[0-9a-f]+)"/g)) expect(colour).toMatch(/^#(.)\1\1$/);
+    }
+    expect(figures['methods.svg']).toContain('the vanilla');
+    expect(figuresOf(rows.slice(0, 2))).not.toHaveProperty('robustness.svg');
+  });
+  it('REPRODUCTION.md: each claim with its verdict and numbers, no place of this machine', () => {
+    const reproduction: Reproduction = {
+      cohort: { name: 'tjh', task: 'mortality', synthetic: false, patients: { train: 10, val: 5, test: N }, digest: 'd' },
+      model_digest: 'm',
+      seeds: [42],
+      num_bootstrap: 200,
+      devices: ['wasm'],
+      rows,
+      verdicts: judge(draws),
+    };
+    const config = resolveConfig({
+      data: { kind: 'tjh', path: '/home/somebody/a.xlsx', split: '/home/somebody/b.json' },
+      output_dir: '/home/somebody/out',
+    });
+    const text = reproductionMarkdown(reproduction, config);
+    for (const { claim, decision, evidence } of reproduction.verdicts) {
+      expect(text).toContain(`| ${claim} | ${decision} |`);
+      expect(text).toContain(`### ${claim}: **${decision}**`);
+      for (const e of evidence) expect(text).toContain(`${e.name}: ${e.value < 0 ? '-' : '+'}${Math.abs(e.value).toFixed(3)} [`);
+    }
+    expect(text).toContain('80 test patients, 33.8 % positive');
+    expect(text).toContain('| ConCare | 91.0 | 91.7 |');
+    expect(text).not.toContain('somebody');
+  });
+});
