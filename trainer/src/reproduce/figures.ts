@@ -145,7 +145,7 @@ export function robustnessFigure(rows: readonly Row[]): string {
       return bounds === null ? [] : [{ fraction, ...bounds }];
     }),
   }));
-  const [width, height, left, right, top, bottom] = [620, 360, 64, 596, 40, 304];
+  const [width, height, left, right, top, bottom] = [620, 380, 64, 596, 66, 324];
   const ends = series.flatMap((s) => s.points.flatMap((p) => [p.lower, p.upper]));
   const y = scaleOf(Math.min(...ends), Math.max(...ends), bottom, top);
   const x = (fraction: number): number => left + 16 + fraction * (right - left - 32);
@@ -161,7 +161,7 @@ export function robustnessFigure(rows: readonly Row[]): string {
       .map((f) => text(x(f), bottom + 20, `${Math.round(100 * f)} %`, `text-anchor="middle" font-size="12" fill="${SOFT}"`))
       .join('') +
     text((left + right) / 2, bottom + 42, 'share shuffled or removed', `text-anchor="middle" fill="${SOFT}"`) +
-    text(left, top - 18, 'AUROC of the EAG-RL policy, 95 % interval', 'font-weight="600"');
+    text(left, 20, 'AUROC of the EAG-RL policy, 95 % interval', 'font-weight="600"');
   const drawn = series.map(({ points, dash, fill, shift }) => {
     const path = points.map((p, i) => `${i === 0 ? 'M' : 'L'}${at(x(p.fraction) + shift)} ${at(y.to(p.value))}`).join('');
     return (
@@ -177,8 +177,8 @@ export function robustnessFigure(rows: readonly Row[]): string {
   });
   const legend = series
     .map(({ name, dash, fill }, i) => {
-      const lx = right - 210;
-      const ly = top - 8 + 18 * i;
+      const lx = left + 230 * i;
+      const ly = 42;
       return (
         line(lx, ly, lx + 34, ly, INK, `stroke-width="1.75"${dash === '' ? '' : ` stroke-dasharray="${dash}"`}`) +
         `<circle cx="${at(lx + 17)}" cy="${at(ly)}" r="4.5" fill="${fill}" stroke="${INK}" stroke-width="1.5"/>` +

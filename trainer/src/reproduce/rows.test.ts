@@ -193,6 +193,14 @@ describe('verdicts', () => {
     expect(judged([strong, cell('no_stage1', [good]), cell('stage1', [bad])], stages).decision).toBe('confirmed');
     expect(judged([strong, cell('no_stage1', [bad]), cell('stage1', [good])], stages).decision).toBe('not confirmed');
   });
+  it('robust: the same answers in any order confirm it, but not for a policy at chance', () => {
+    const robust = CLAIMS.filter((c) => c.id === 'robust');
+    const shuffled = (of: CellColumns) => ['shuffled_20', 'shuffled_40', 'shuffled_60', 'shuffled_100'].map((name) => cell(name, [of]));
+    expect(judged([strong, ...shuffled(strong.seeds[0])], robust).decision).toBe('confirmed');
+    const chance = columns(labels.map(() => 0.5));
+    expect(judged([cell('eagrl', [chance]), ...shuffled(chance)], robust).decision).toBe('cannot be said');
+    expect(judged([strong, ...shuffled(columns(scores('n', 0)))], robust).decision).toBe('not confirmed');
+  });
   it('another hospital cannot be said from one cohort', () => {
     expect(
       judged(
