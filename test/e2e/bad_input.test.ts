@@ -145,7 +145,7 @@ describe('model', () => {
     [
       'no weights',
       () => rmSync(weights),
-      /model has no model\.safetensors; expected a folder with config\.json, tokenizer\.json, model\.safetensors/,
+      /model has no model\.safetensors; expected a folder with config\.json, tokenizer\.json, and model\.safetensors or/,
     ],
     [
       'weights cut short',
@@ -187,7 +187,7 @@ describe('model', () => {
     [
       'another architecture',
       () => change('config.json', { model_type: 'gpt2' }),
-      /config\.json: .*model_type is "gpt2"; expected "qwen2" or "llama"/,
+      /config\.json: .*model_type is "gpt2"; expected qwen2, qwen3, llama/,
     ],
     [
       'a tokenizer of another kind',

@@ -44,7 +44,7 @@ it('Qwen2.5-0.5B: weights once and gradients of the adapter alone', () => {
   // r (in + out) of the seven projections: q and o 896 x 896, k and v 896 x 128, three of 896 x 4864.
   expect(line(lora, 'gradients')).toBe(4 * 16 * 24 * (2 * 1792 + 2 * 1024 + 3 * 5760));
   const text = planText({ full, lora });
-  expect(text[0]).toBe('full training: 9.8 GB');
+  expect(text[0]).toBe('full training: 9.7 GB');
   expect(text).toContain('LoRA (model.use_peft): 3.9 GB');
   expect(text.find((l) => l.startsWith('  KV cache'))).toContain('2 prompts of 512 shared by 4 completions of 64');
 });
