@@ -81,7 +81,7 @@ describe('eagrl', () => {
     [['run', 'stray'], 'got stray'],
     [['report', join(folder, 'none')], 'has no summary.json'],
     [['data', 'inspect', '--index', '-1'], 'whole number'],
-    [['reproduce', '--only', 'gpro'], 'did you mean grpo?'],
+    [['reproduce', '--only', 'no_atention'], 'did you mean no_attention?'],
     [['reproduce', '--shard', '3/2'], '1 <= i <= n'],
     [['reproduce', '--shard', '1/2', '--merge'], 'exclude each other'],
     [['reproduce', '--seeds', '0'], 'whole number from 1'],
