@@ -163,6 +163,8 @@ const rl = z.strictObject({
   /** `dapo`: mean over the tokens of the batch [d]; `grpo`: mean per completion, then over completions. */
   loss_type: z.enum(['dapo', 'grpo']).default('dapo'),
   scale_rewards: z.boolean().default(true), // [p] A = (R - mean) / (std + 1e-6)
+  /** `reward.lambda` of this stage alone; null = the same [p]. */
+  lambda: fraction.nullable().default(null),
   temperature: positive.default(1), // [d] rollouts are drawn from the policy that is trained
   top_p: probabilityMass.default(1), // [d] the same
   /** 0 = off. */

@@ -92,7 +92,7 @@ export function cellsOf(config: Config): Cell[] {
       label: 'Stage 1, then GRPO',
       training: 'stage2',
       stage2: {
-        rl: { clip_mode: 'fixed', epsilon: 0.2, epsilon_high: null, beta: 0.001, loss_type: 'grpo' },
+        rl: { clip_mode: 'fixed', epsilon: 0.2, epsilon_high: null, beta: 0.001, loss_type: 'grpo', lambda: null },
         reward: { lambda: 1 },
       },
     }),
@@ -108,6 +108,7 @@ export function cellsOf(config: Config): Cell[] {
           epsilon_high: 0.28,
           beta: 0,
           loss_type: 'dapo',
+          lambda: null,
           // verl's recipe of DAPO samples at most 10 rounds; the paper's cache is a fifth of its longest completion (4,096 of 20,480).
           dynamic_sampling: 10,
           soft_punish_cache: Math.round(config.rl.max_completion_length / 5),
@@ -121,7 +122,13 @@ export function cellsOf(config: Config): Cell[] {
       ? [{ ...method, name: 'bayes', label: 'Bayes optimum (ceiling)', predictor: 'bayes' } as const]
       : []),
     policy({ ...ablation, name: 'no_stage1', label: 'without Stage 1', training: 'stage2', fromBase: true }),
-    policy({ ...ablation, name: 'no_attention', label: 'without R_att', training: 'stage2', everywhere: { reward: { lambda: 1 } } }),
+    policy({
+      ...ablation,
+      name: 'no_attention',
+      label: 'without R_att',
+      training: 'stage2',
+      everywhere: { reward: { lambda: 1 }, rl: { lambda: null } },
+    }),
     policy({
       ...ablation,
       name: 'no_adaptive',

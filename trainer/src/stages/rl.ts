@@ -206,7 +206,7 @@ async function sampleGroups(
     policy.backend,
     task.cohort.features,
     chosen.flatMap((p, i) => rollouts[i].map((r) => ({ label: p.label, answer: parseAnswer(r.text), expert: expertFeatures[p.id] }))),
-    config.reward,
+    { ...config.reward, lambda: rl.lambda ?? config.reward.lambda },
   );
   const groups = chosen.map((prompt, i): ScoredGroup => {
     const own = scores.slice(i * rl.num_generations, (i + 1) * rl.num_generations);

@@ -24,7 +24,13 @@ export interface ProgressOptions {
   readonly total: number;
   /** Units done by an earlier run; time left is reckoned from there. */
   readonly start?: number;
-  readonly stream?: NodeJS.WriteStream;
+  readonly stream?: ProgressStream;
+}
+
+/** As much of a Node stream as progress needs: the published types ask nobody for Node's. */
+export interface ProgressStream {
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
 }
 
 export function createProgress({ label, total, start = 0, stream = process.stderr }: ProgressOptions): Progress {
@@ -35,7 +41,7 @@ export function createProgress({ label, total, start = 0, stream = process.stder
   };
   if (stream.isTTY) {
     const bar = new cliProgress.SingleBar({
-      stream,
+      stream: stream as NodeJS.WriteStream,
       format: `${label.padEnd(10)} {bar} {value}/{total}  {left} left  {detail}`,
       barCompleteChar: '#',
       barIncompleteChar: '-',
