@@ -1,6 +1,6 @@
 /** The flags all config-reading commands share, and what becomes of them. */
 import type { Command } from 'commander';
-import { configToYaml, loadConfig } from '../config/load.ts';
+import { configToYaml, loadConfig, presetNames } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 
 export interface ConfigFlags {
@@ -14,7 +14,9 @@ export function withConfig(command: Command): Command {
   return command
     .option(
       '-c, --config <file>',
-      'YAML file, or the name of a shipped one: configs/demo.yaml, configs/smoke.yaml, configs/tjh.yaml, configs/mimic4.yaml',
+      `YAML file, or a shipped one: ${presetNames()
+        .map((name) => `configs/${name}.yaml`)
+        .join(', ')}`,
     )
     .option('--dry-run', 'print the resolved config and stop')
     .option('--json', 'results as one JSON line on stdout')
