@@ -7,36 +7,44 @@ alias elem = f32;
 // seg[i] = (prefix_start, prefix_end, seg_start, q_end): query i sees keys [prefix_start, prefix_end) and [seg_start, i];
 // key j is seen by queries [j, q_end). Query head h reads kv head h / (heads / kv_heads).
 //
-// One workgroup per head and block of 32 rows (queries; keys in attention_bwd_dkdv), 4 threads ("lanes") per row, which streams
-// the other side in tiles of 16 through shared memory. Lane n makes the scores of tile rows n, n + 4, ... and owns the vec4
-// columns n, n + 4, ... of the result. head_dim is a multiple of 4, at most 128.
-// Arrays declared in a loop are zeroed in words: without an initialiser SwiftShader (Dawn 0.6.2) keeps the last turn's values.
+// One workgroup per head and block of 32 rows (queries; keys in attention_bwd_dkdv), which streams the other side in tiles of 32.
+// 64 threads as 8 x 8: thread (y, x) makes the 4 x 4 scores of rows y + 8 a and tile rows x + 8 b in registers, puts its weights into shared
+// memory, and then owns vec4 columns x + 8 g of its 4 rows of the result. A 4 x 4 block of sums is a mat4x4f whose column a belongs to row a.
+// q, k, v and do come straight from memory, each vec4 for 16 products; README.md has what staging them in shared memory gave.
+// head_dim is a multiple of 4, at most 128.
 
 const BLOCK: u32 = 32u;
-const LANES: u32 = 4u;
-const WG: u32 = 128u;
-const TILE: u32 = 16u;
-const SCORES: u32 = 4u;
-const MAX_COLS: u32 = 32u;
-const OWN_COLS: u32 = 8u;
+const TILE: u32 = 32u;
+const SIDE: u32 = 8u;
+const WG: u32 = 64u;
+const STEPS: vec4u = vec4u(0u, 8u, 16u, 24u);
 const LOWEST: f32 = -3.4028234e38;
 
 struct Params { tokens: u32, heads: u32, kv_heads: u32, head_dim: u32, scale: f32 }
 
-var<workgroup> tile: array<vec4f, TILE * MAX_COLS>;
-var<workgroup> weights: array<f32, BLOCK * TILE>;
+// weights[j * SIDE + y][a]: tile row j, row y + 8 a.
+var<workgroup> weights: array<vec4f, TILE * SIDE>;
+var<workgroup> partial: array<vec4f, WG>;
 var<workgroup> block_seg: array<vec4u, BLOCK>;
 var<workgroup> ranges: vec4u;
 
-fn sees(seg_i: vec4u, i: u32, j: u32) -> bool {
-  return (j >= seg_i.x && j < seg_i.y) || (j >= seg_i.z && j <= i);
+// v x^T as columns v x[a].
+fn outer(v: vec4f, x: vec4f) -> mat4x4f { return mat4x4f(v * x.x, v * x.y, v * x.z, v * x.w); }
+
+fn scale_columns(m: mat4x4f, x: vec4f) -> mat4x4f { return mat4x4f(m[0] * x.x, m[1] * x.y, m[2] * x.z, m[3] * x.w); }
+
+fn max4(x: vec4f) -> f32 { return max(max(x.x, x.y), max(x.z, x.w)); }
+
+// Which of four keys query i sees.
+fn sees(seg_i: vec4u, i: u32, j: vec4u) -> vec4<bool> {
+  return ((j >= vec4u(seg_i.x)) & (j < vec4u(seg_i.y))) | ((j >= vec4u(seg_i.z)) & (j <= vec4u(i)));
 }
 
 // The keys that a block of queries can see: [min prefix_start, max prefix_end) and [min seg_start, last + 1), the second cut to
-// begin where the first ends; segments before a later sequence's prefix widen the first. `row_seg` is that of the thread's own row
-// (the last row again beyond the end).
+// begin where the first ends; segments before a later sequence's prefix widen the first. `row_seg` is that of block row t
+// (the last row again beyond the end), for t < BLOCK.
 fn key_ranges(row_seg: vec4u, t: u32, last: u32) -> vec4u {
-  if (t % LANES == 0u) { block_seg[t / LANES] = row_seg; }
+  if (t < BLOCK) { block_seg[t] = row_seg; }
   workgroupBarrier();
   if (t == 0u) {
     var r = vec4u(0xffffffffu, 0u, 0xffffffffu, last + 1u);
@@ -65,61 +73,92 @@ fn attention_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
   if (first >= p.tokens) { return; }
   let h = w % p.heads;
   let cols = p.head_dim / 4u;
-  let row = t / LANES;
-  let lane = t % LANES;
+  let y = t / SIDE;
+  let x = t % SIDE;
   let last = min(first + BLOCK, p.tokens) - 1u;
-  let i = min(first + row, last);
-  let q_at = (i * p.heads + h) * cols;
+  let i = min(first + y + STEPS, vec4u(last));
+  let at = (i * p.heads + h) * cols;
   let ldk = p.kv_heads * cols;
   let kv_at = (h / (p.heads / p.kv_heads)) * cols;
-  let seg_i = seg[i];
-  let range = key_ranges(seg_i, t, last);
-  var m = LOWEST;
-  var l = 0.0;
-  var acc: array<vec4f, OWN_COLS>;
+  let range = key_ranges(seg[min(first + t, last)], t, last);
+  // The vec4 columns this thread owns; past the end it makes the last one again, and does not store it.
+  let own = min(x + STEPS, vec4u(cols - 1u));
+  var m = vec4f(LOWEST);
+  var l = vec4f();
+  var acc0 = mat4x4f();
+  var acc1 = mat4x4f();
+  var acc2 = mat4x4f();
+  var acc3 = mat4x4f();
   for (var part = 0u; part < 2u; part++) {
     let end = select(range.y, range.w, part == 1u);
     for (var key = select(range.x, range.z, part == 1u); key < end; key += TILE) {
       let n = min(TILE, end - key);
-      for (var e = t; e < n * cols; e += WG) { tile[e] = vec4f(k[(key + e / cols) * ldk + kv_at + e % cols]); }
-      workgroupBarrier();
-      var s = array<f32, SCORES>();
+      let j = key + x + STEPS;
+      let k_at = min(j, vec4u(end - 1u)) * ldk + kv_at;
+      var s0 = vec4f();
+      var s1 = vec4f();
+      var s2 = vec4f();
+      var s3 = vec4f();
       for (var c = 0u; c < cols; c++) {
-        let x = vec4f(q[q_at + c]);
-        for (var a = 0u; a < SCORES; a++) { s[a] += dot(x, tile[min(lane + a * LANES, n - 1u) * cols + c]); }
+        let keys = mat4x4f(vec4f(k[k_at.x + c]), vec4f(k[k_at.y + c]), vec4f(k[k_at.z + c]), vec4f(k[k_at.w + c]));
+        s0 += vec4f(q[at.x + c]) * keys;
+        s1 += vec4f(q[at.y + c]) * keys;
+        s2 += vec4f(q[at.z + c]) * keys;
+        s3 += vec4f(q[at.w + c]) * keys;
       }
-      for (var a = 0u; a < SCORES; a++) {
-        let r = lane + a * LANES;
-        weights[row * TILE + r] = select(LOWEST, s[a] * p.scale, r < n && sees(seg_i, i, key + r));
-      }
-      // Also ends the last read of K before V takes its place.
+      let there = j < vec4u(end);
+      s0 = select(vec4f(LOWEST), s0 * p.scale, there & sees(seg[i.x], i.x, j));
+      s1 = select(vec4f(LOWEST), s1 * p.scale, there & sees(seg[i.y], i.y, j));
+      s2 = select(vec4f(LOWEST), s2 * p.scale, there & sees(seg[i.z], i.z, j));
+      s3 = select(vec4f(LOWEST), s3 * p.scale, there & sees(seg[i.w], i.w, j));
+      partial[t] = vec4f(max4(s0), max4(s1), max4(s2), max4(s3));
+      // Also ends the last read of the weights before they change.
       workgroupBarrier();
-      for (var e = t; e < n * cols; e += WG) { tile[e] = vec4f(v[(key + e / cols) * ldk + kv_at + e % cols]); }
       var top = m;
-      for (var r = 0u; r < TILE; r++) { top = max(top, weights[row * TILE + r]); }
+      for (var u = 0u; u < SIDE; u++) { top = max(top, partial[y * SIDE + u]); }
       let factor = exp(m - top);
       m = top;
-      l *= factor;
-      for (var c = 0u; c < OWN_COLS; c++) { acc[c] *= factor; }
-      workgroupBarrier();
-      for (var r = 0u; r < n; r++) {
-        let x = weights[row * TILE + r];
-        let e = select(0.0, exp(x - m), x > LOWEST);
-        l += e;
-        for (var c = 0u; c < OWN_COLS; c++) {
-          let d = lane + c * LANES;
-          if (d < cols) { acc[c] += e * tile[r * cols + d]; }
-        }
+      s0 = select(vec4f(), exp(s0 - top.x), s0 > vec4f(LOWEST));
+      s1 = select(vec4f(), exp(s1 - top.y), s1 > vec4f(LOWEST));
+      s2 = select(vec4f(), exp(s2 - top.z), s2 > vec4f(LOWEST));
+      s3 = select(vec4f(), exp(s3 - top.w), s3 > vec4f(LOWEST));
+      let by_key = transpose(mat4x4f(s0, s1, s2, s3));
+      l = l * factor + by_key[0] + by_key[1] + by_key[2] + by_key[3];
+      weights[x * SIDE + y] = by_key[0];
+      weights[(x + 8u) * SIDE + y] = by_key[1];
+      weights[(x + 16u) * SIDE + y] = by_key[2];
+      weights[(x + 24u) * SIDE + y] = by_key[3];
+      acc0 = scale_columns(acc0, factor);
+      if (cols > 8u) { acc1 = scale_columns(acc1, factor); }
+      if (cols > 16u) {
+        acc2 = scale_columns(acc2, factor);
+        acc3 = scale_columns(acc3, factor);
       }
       workgroupBarrier();
+      var v_at = key * ldk + kv_at;
+      for (var r = 0u; r < n; r++) {
+        let e = weights[r * SIDE + y];
+        acc0 += outer(vec4f(v[v_at + own.x]), e);
+        if (cols > 8u) { acc1 += outer(vec4f(v[v_at + own.y]), e); }
+        if (cols > 16u) {
+          acc2 += outer(vec4f(v[v_at + own.z]), e);
+          acc3 += outer(vec4f(v[v_at + own.w]), e);
+        }
+        v_at += ldk;
+      }
     }
   }
-  if (first + row <= last) {
-    for (var c = 0u; c < OWN_COLS; c++) {
-      let d = lane + c * LANES;
-      if (d < cols) { o[q_at + d] = vec4<elem>(acc[c] / l); }
-    }
-    if (lane == 0u) { stats_out[i * p.heads + h] = vec2f(m + log(l), 0.0); }
+  partial[t] = l;
+  workgroupBarrier();
+  l = vec4f();
+  for (var u = 0u; u < SIDE; u++) { l += partial[y * SIDE + u]; }
+  for (var a = 0u; a < 4u; a++) {
+    if (first + y + 8u * a > last) { break; }
+    if (x < cols) { o[at[a] + x] = vec4<elem>(acc0[a] / l[a]); }
+    if (x + 8u < cols) { o[at[a] + x + 8u] = vec4<elem>(acc1[a] / l[a]); }
+    if (x + 16u < cols) { o[at[a] + x + 16u] = vec4<elem>(acc2[a] / l[a]); }
+    if (x + 24u < cols) { o[at[a] + x + 24u] = vec4<elem>(acc3[a] / l[a]); }
+    if (x == 0u) { stats_out[i[a] * p.heads + h] = vec2f(m[a] + log(l[a]), 0.0); }
   }
 }
 
@@ -133,7 +172,7 @@ const DELTA_WG: u32 = 256u;
 @group(0) @binding(2) var<storage, read> o_delta: array<vec4<elem>>;
 @group(0) @binding(3) var<uniform> p_delta: DeltaParams;
 
-var<workgroup> partial: array<f32, DELTA_WG>;
+var<workgroup> row_parts: array<f32, DELTA_WG>;
 
 // 16 (token, head) rows per workgroup, 16 threads each.
 @compute @workgroup_size(DELTA_WG)
@@ -147,10 +186,10 @@ fn attention_bwd_delta(
   if (r < rows) {
     for (var c = t % DELTA_LANES; c < cols; c += DELTA_LANES) { sum += dot(vec4f(dout_delta[r * cols + c]), vec4f(o_delta[r * cols + c])); }
   }
-  partial[t] = sum;
+  row_parts[t] = sum;
   workgroupBarrier();
   if (r < rows && t % DELTA_LANES == 0u) {
-    for (var n = 1u; n < DELTA_LANES; n++) { sum += partial[t + n]; }
+    for (var n = 1u; n < DELTA_LANES; n++) { sum += row_parts[t + n]; }
     stats_delta[r].y = sum;
   }
 }
@@ -164,6 +203,11 @@ fn attention_bwd_delta(
 @group(0) @binding(6) var<storage, read> seg_dq: array<vec4u>;
 @group(0) @binding(7) var<uniform> p_dq: Params;
 
+// Four scores' share of the gradient: p (dp - delta), 0 where the key is not seen.
+fn score_gradient(s: vec4f, dp: vec4f, stat: vec2f, seen: vec4<bool>) -> vec4f {
+  return select(vec4f(), exp(s * p_dq.scale - stat.x) * (dp - stat.y), seen);
+}
+
 @compute @workgroup_size(WG)
 fn attention_bwd_dq(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
   let w = wid.x + wid.y * nwg.x;
@@ -171,57 +215,78 @@ fn attention_bwd_dq(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
   if (first >= p_dq.tokens) { return; }
   let h = w % p_dq.heads;
   let cols = p_dq.head_dim / 4u;
-  let row = t / LANES;
-  let lane = t % LANES;
+  let y = t / SIDE;
+  let x = t % SIDE;
   let last = min(first + BLOCK, p_dq.tokens) - 1u;
-  let i = min(first + row, last);
-  let q_at = (i * p_dq.heads + h) * cols;
+  let i = min(first + y + STEPS, vec4u(last));
+  let row = i * p_dq.heads + h;
+  let at = row * cols;
   let ldk = p_dq.kv_heads * cols;
   let kv_at = (h / (p_dq.heads / p_dq.kv_heads)) * cols;
-  let seg_i = seg_dq[i];
-  let stat = stats_dq[i * p_dq.heads + h];
-  let range = key_ranges(seg_i, t, last);
-  var acc: array<vec4f, OWN_COLS>;
+  let range = key_ranges(seg_dq[min(first + t, last)], t, last);
+  let own = min(x + STEPS, vec4u(cols - 1u));
+  var acc0 = mat4x4f();
+  var acc1 = mat4x4f();
+  var acc2 = mat4x4f();
+  var acc3 = mat4x4f();
   for (var part = 0u; part < 2u; part++) {
     let end = select(range.y, range.w, part == 1u);
     for (var key = select(range.x, range.z, part == 1u); key < end; key += TILE) {
       let n = min(TILE, end - key);
-      for (var e = t; e < n * cols; e += WG) { tile[e] = vec4f(v_dq[(key + e / cols) * ldk + kv_at + e % cols]); }
-      workgroupBarrier();
-      var dp = array<f32, SCORES>();
+      let j = key + x + STEPS;
+      let k_at = min(j, vec4u(end - 1u)) * ldk + kv_at;
+      var s0 = vec4f();
+      var s1 = vec4f();
+      var s2 = vec4f();
+      var s3 = vec4f();
+      var dp0 = vec4f();
+      var dp1 = vec4f();
+      var dp2 = vec4f();
+      var dp3 = vec4f();
       for (var c = 0u; c < cols; c++) {
-        let x = vec4f(dout_dq[q_at + c]);
-        for (var a = 0u; a < SCORES; a++) { dp[a] += dot(x, tile[min(lane + a * LANES, n - 1u) * cols + c]); }
+        let keys = mat4x4f(vec4f(k_dq[k_at.x + c]), vec4f(k_dq[k_at.y + c]), vec4f(k_dq[k_at.z + c]), vec4f(k_dq[k_at.w + c]));
+        s0 += vec4f(q_dq[at.x + c]) * keys;
+        s1 += vec4f(q_dq[at.y + c]) * keys;
+        s2 += vec4f(q_dq[at.z + c]) * keys;
+        s3 += vec4f(q_dq[at.w + c]) * keys;
+        let values = mat4x4f(vec4f(v_dq[k_at.x + c]), vec4f(v_dq[k_at.y + c]), vec4f(v_dq[k_at.z + c]), vec4f(v_dq[k_at.w + c]));
+        dp0 += vec4f(dout_dq[at.x + c]) * values;
+        dp1 += vec4f(dout_dq[at.y + c]) * values;
+        dp2 += vec4f(dout_dq[at.z + c]) * values;
+        dp3 += vec4f(dout_dq[at.w + c]) * values;
       }
+      let there = j < vec4u(end);
+      let by_key = transpose(mat4x4f(
+        score_gradient(s0, dp0, stats_dq[row.x], there & sees(seg_dq[i.x], i.x, j)),
+        score_gradient(s1, dp1, stats_dq[row.y], there & sees(seg_dq[i.y], i.y, j)),
+        score_gradient(s2, dp2, stats_dq[row.z], there & sees(seg_dq[i.z], i.z, j)),
+        score_gradient(s3, dp3, stats_dq[row.w], there & sees(seg_dq[i.w], i.w, j)),
+      ));
+      weights[x * SIDE + y] = by_key[0];
+      weights[(x + 8u) * SIDE + y] = by_key[1];
+      weights[(x + 16u) * SIDE + y] = by_key[2];
+      weights[(x + 24u) * SIDE + y] = by_key[3];
       workgroupBarrier();
-      for (var e = t; e < n * cols; e += WG) { tile[e] = vec4f(k_dq[(key + e / cols) * ldk + kv_at + e % cols]); }
-      workgroupBarrier();
-      var s = array<f32, SCORES>();
-      for (var c = 0u; c < cols; c++) {
-        let x = vec4f(q_dq[q_at + c]);
-        for (var a = 0u; a < SCORES; a++) { s[a] += dot(x, tile[min(lane + a * LANES, n - 1u) * cols + c]); }
-      }
-      for (var a = 0u; a < SCORES; a++) {
-        let r = lane + a * LANES;
-        let seen = r < n && sees(seg_i, i, key + r);
-        weights[row * TILE + r] = select(0.0, exp(s[a] * p_dq.scale - stat.x) * (dp[a] - stat.y), seen);
-      }
-      workgroupBarrier();
+      var kr_at = key * ldk + kv_at;
       for (var r = 0u; r < n; r++) {
-        let ds = weights[row * TILE + r];
-        for (var c = 0u; c < OWN_COLS; c++) {
-          let d = lane + c * LANES;
-          if (d < cols) { acc[c] += ds * tile[r * cols + d]; }
+        let ds = weights[r * SIDE + y];
+        acc0 += outer(vec4f(k_dq[kr_at + own.x]), ds);
+        if (cols > 8u) { acc1 += outer(vec4f(k_dq[kr_at + own.y]), ds); }
+        if (cols > 16u) {
+          acc2 += outer(vec4f(k_dq[kr_at + own.z]), ds);
+          acc3 += outer(vec4f(k_dq[kr_at + own.w]), ds);
         }
+        kr_at += ldk;
       }
       workgroupBarrier();
     }
   }
-  if (first + row <= last) {
-    for (var c = 0u; c < OWN_COLS; c++) {
-      let d = lane + c * LANES;
-      if (d < cols) { dq[q_at + d] = vec4<elem>(acc[c] * p_dq.scale); }
-    }
+  for (var a = 0u; a < 4u; a++) {
+    if (first + y + 8u * a > last) { break; }
+    if (x < cols) { dq[at[a] + x] = vec4<elem>(acc0[a] * p_dq.scale); }
+    if (x + 8u < cols) { dq[at[a] + x + 8u] = vec4<elem>(acc1[a] * p_dq.scale); }
+    if (x + 16u < cols) { dq[at[a] + x + 16u] = vec4<elem>(acc2[a] * p_dq.scale); }
+    if (x + 24u < cols) { dq[at[a] + x + 24u] = vec4<elem>(acc3[a] * p_dq.scale); }
   }
 }
 
@@ -235,7 +300,12 @@ fn attention_bwd_dq(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
 @group(0) @binding(7) var<storage, read> seg_dkdv: array<vec4u>;
 @group(0) @binding(8) var<uniform> p_dkdv: Params;
 
-var<workgroup> weights_ds: array<f32, BLOCK * TILE>;
+var<workgroup> weights_ds: array<vec4f, TILE * SIDE>;
+
+// Four probabilities of one key, by the queries i of the tile.
+fn probability(s: vec4f, lse: vec4f, i: vec4u, j: u32, j_end: u32) -> vec4f {
+  return select(vec4f(), exp(s * p_dkdv.scale - lse), (i >= vec4u(j)) & (i < vec4u(j_end)));
+}
 
 // The query heads of the kv head follow each other in a fixed order: no atomics, the same bits every time.
 @compute @workgroup_size(WG)
@@ -247,76 +317,115 @@ fn attention_bwd_dkdv(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups
   let group = p_dkdv.heads / p_dkdv.kv_heads;
   let cols = p_dkdv.head_dim / 4u;
   let ldq = p_dkdv.heads * cols;
-  let row = t / LANES;
-  let lane = t % LANES;
+  let y = t / SIDE;
+  let x = t % SIDE;
   let last = min(first + BLOCK, p_dkdv.tokens) - 1u;
-  let j = min(first + row, last);
+  let j = min(first + y + STEPS, vec4u(last));
   let k_at = (j * p_dkdv.kv_heads + kv_head) * cols;
-  let q_end = seg_dkdv[j].w;
-  if (lane == 0u) { block_seg[row] = vec4u(q_end); }
+  let j_end = vec4u(seg_dkdv[j.x].w, seg_dkdv[j.y].w, seg_dkdv[j.z].w, seg_dkdv[j.w].w);
+  let own = min(x + STEPS, vec4u(cols - 1u));
+  if (t < BLOCK) { block_seg[t] = seg_dkdv[min(first + t, last)]; }
   workgroupBarrier();
   if (t == 0u) {
     var top = 0u;
-    for (var n = 0u; n < BLOCK; n++) { top = max(top, block_seg[n].x); }
+    for (var n = 0u; n < BLOCK; n++) { top = max(top, block_seg[n].w); }
     ranges = vec4u(top);
   }
   let end = workgroupUniformLoad(&ranges).x;
-  var dk_acc: array<vec4f, OWN_COLS>;
-  var dv_acc: array<vec4f, OWN_COLS>;
+  var dk0 = mat4x4f();
+  var dk1 = mat4x4f();
+  var dk2 = mat4x4f();
+  var dk3 = mat4x4f();
+  var dv0 = mat4x4f();
+  var dv1 = mat4x4f();
+  var dv2 = mat4x4f();
+  var dv3 = mat4x4f();
   for (var h = kv_head * group; h < (kv_head + 1u) * group; h++) {
     for (var query = first; query < end; query += TILE) {
       let n = min(TILE, end - query);
-      for (var e = t; e < n * cols; e += WG) { tile[e] = vec4f(q_dkdv[(query + e / cols) * ldq + h * cols + e % cols]); }
-      workgroupBarrier();
-      var s = array<f32, SCORES>();
+      let i = query + x + STEPS;
+      let there = min(i, vec4u(end - 1u));
+      let at = there * ldq + h * cols;
+      var s0 = vec4f();
+      var s1 = vec4f();
+      var s2 = vec4f();
+      var s3 = vec4f();
+      var dp0 = vec4f();
+      var dp1 = vec4f();
+      var dp2 = vec4f();
+      var dp3 = vec4f();
       for (var c = 0u; c < cols; c++) {
-        let x = vec4f(k_dkdv[k_at + c]);
-        for (var a = 0u; a < SCORES; a++) { s[a] += dot(x, tile[min(lane + a * LANES, n - 1u) * cols + c]); }
+        let queries = mat4x4f(vec4f(q_dkdv[at.x + c]), vec4f(q_dkdv[at.y + c]), vec4f(q_dkdv[at.z + c]), vec4f(q_dkdv[at.w + c]));
+        s0 += vec4f(k_dkdv[k_at.x + c]) * queries;
+        s1 += vec4f(k_dkdv[k_at.y + c]) * queries;
+        s2 += vec4f(k_dkdv[k_at.z + c]) * queries;
+        s3 += vec4f(k_dkdv[k_at.w + c]) * queries;
+        let douts = mat4x4f(vec4f(dout_dkdv[at.x + c]), vec4f(dout_dkdv[at.y + c]), vec4f(dout_dkdv[at.z + c]), vec4f(dout_dkdv[at.w + c]));
+        dp0 += vec4f(v_dkdv[k_at.x + c]) * douts;
+        dp1 += vec4f(v_dkdv[k_at.y + c]) * douts;
+        dp2 += vec4f(v_dkdv[k_at.z + c]) * douts;
+        dp3 += vec4f(v_dkdv[k_at.w + c]) * douts;
       }
+      let stat = mat4x2f(
+        stats_dkdv[there.x * p_dkdv.heads + h], stats_dkdv[there.y * p_dkdv.heads + h],
+        stats_dkdv[there.z * p_dkdv.heads + h], stats_dkdv[there.w * p_dkdv.heads + h],
+      );
+      let lse = vec4f(stat[0].x, stat[1].x, stat[2].x, stat[3].x);
+      let delta = vec4f(stat[0].y, stat[1].y, stat[2].y, stat[3].y);
+      // A query beyond `end` is beyond every j_end.
+      s0 = probability(s0, lse, i, j.x, j_end.x);
+      s1 = probability(s1, lse, i, j.y, j_end.y);
+      s2 = probability(s2, lse, i, j.z, j_end.z);
+      s3 = probability(s3, lse, i, j.w, j_end.w);
+      let probs = transpose(mat4x4f(s0, s1, s2, s3));
+      let grads = transpose(mat4x4f(s0 * (dp0 - delta), s1 * (dp1 - delta), s2 * (dp2 - delta), s3 * (dp3 - delta)));
+      weights[x * SIDE + y] = probs[0];
+      weights[(x + 8u) * SIDE + y] = probs[1];
+      weights[(x + 16u) * SIDE + y] = probs[2];
+      weights[(x + 24u) * SIDE + y] = probs[3];
+      weights_ds[x * SIDE + y] = grads[0];
+      weights_ds[(x + 8u) * SIDE + y] = grads[1];
+      weights_ds[(x + 16u) * SIDE + y] = grads[2];
+      weights_ds[(x + 24u) * SIDE + y] = grads[3];
       workgroupBarrier();
-      for (var e = t; e < n * cols; e += WG) { tile[e] = vec4f(dout_dkdv[(query + e / cols) * ldq + h * cols + e % cols]); }
-      workgroupBarrier();
-      var dp = array<f32, SCORES>();
-      for (var c = 0u; c < cols; c++) {
-        let x = vec4f(v_dkdv[k_at + c]);
-        for (var a = 0u; a < SCORES; a++) { dp[a] += dot(x, tile[min(lane + a * LANES, n - 1u) * cols + c]); }
-      }
-      for (var a = 0u; a < SCORES; a++) {
-        let r = lane + a * LANES;
-        let i = query + min(r, n - 1u);
-        let stat = stats_dkdv[i * p_dkdv.heads + h];
-        let prob = select(0.0, exp(s[a] * p_dkdv.scale - stat.x), r < n && i >= j && i < q_end);
-        weights[row * TILE + r] = prob;
-        weights_ds[row * TILE + r] = prob * (dp[a] - stat.y);
-      }
-      workgroupBarrier();
+      var r_at = query * ldq + h * cols;
       for (var r = 0u; r < n; r++) {
-        let prob = weights[row * TILE + r];
-        for (var c = 0u; c < OWN_COLS; c++) {
-          let d = lane + c * LANES;
-          if (d < cols) { dv_acc[c] += prob * tile[r * cols + d]; }
+        let prob = weights[r * SIDE + y];
+        let ds = weights_ds[r * SIDE + y];
+        dv0 += outer(vec4f(dout_dkdv[r_at + own.x]), prob);
+        dk0 += outer(vec4f(q_dkdv[r_at + own.x]), ds);
+        if (cols > 8u) {
+          dv1 += outer(vec4f(dout_dkdv[r_at + own.y]), prob);
+          dk1 += outer(vec4f(q_dkdv[r_at + own.y]), ds);
         }
-      }
-      workgroupBarrier();
-      for (var e = t; e < n * cols; e += WG) { tile[e] = vec4f(q_dkdv[(query + e / cols) * ldq + h * cols + e % cols]); }
-      workgroupBarrier();
-      for (var r = 0u; r < n; r++) {
-        let ds = weights_ds[row * TILE + r];
-        for (var c = 0u; c < OWN_COLS; c++) {
-          let d = lane + c * LANES;
-          if (d < cols) { dk_acc[c] += ds * tile[r * cols + d]; }
+        if (cols > 16u) {
+          dv2 += outer(vec4f(dout_dkdv[r_at + own.z]), prob);
+          dk2 += outer(vec4f(q_dkdv[r_at + own.z]), ds);
+          dv3 += outer(vec4f(dout_dkdv[r_at + own.w]), prob);
+          dk3 += outer(vec4f(q_dkdv[r_at + own.w]), ds);
         }
+        r_at += ldq;
       }
       workgroupBarrier();
     }
   }
-  if (first + row <= last) {
-    for (var c = 0u; c < OWN_COLS; c++) {
-      let d = lane + c * LANES;
-      if (d < cols) {
-        dk[k_at + d] = vec4<elem>(dk_acc[c] * p_dkdv.scale);
-        dv[k_at + d] = vec4<elem>(dv_acc[c]);
-      }
+  for (var a = 0u; a < 4u; a++) {
+    if (first + y + 8u * a > last) { break; }
+    if (x < cols) {
+      dk[k_at[a] + x] = vec4<elem>(dk0[a] * p_dkdv.scale);
+      dv[k_at[a] + x] = vec4<elem>(dv0[a]);
+    }
+    if (x + 8u < cols) {
+      dk[k_at[a] + x + 8u] = vec4<elem>(dk1[a] * p_dkdv.scale);
+      dv[k_at[a] + x + 8u] = vec4<elem>(dv1[a]);
+    }
+    if (x + 16u < cols) {
+      dk[k_at[a] + x + 16u] = vec4<elem>(dk2[a] * p_dkdv.scale);
+      dv[k_at[a] + x + 16u] = vec4<elem>(dv2[a]);
+    }
+    if (x + 24u < cols) {
+      dk[k_at[a] + x + 24u] = vec4<elem>(dk3[a] * p_dkdv.scale);
+      dv[k_at[a] + x + 24u] = vec4<elem>(dv3[a]);
     }
   }
 }
