@@ -12,7 +12,7 @@ interface Shape {
 
 /** Rows (queries or keys) of one workgroup and of one WebAssembly work item; rows of one workgroup of attention_bwd_delta. */
 const BLOCK = 32;
-const DELTA_ROWS = 16;
+const DELTA_ROWS = 4;
 /** attention.wgsl holds one row of this many elements, as vec4, in 4 threads. */
 const MAX_HEAD_DIM = 128;
 

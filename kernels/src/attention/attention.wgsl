@@ -165,7 +165,7 @@ fn attention_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
 struct DeltaParams { tokens: u32, heads: u32, head_dim: u32 }
 
 const DELTA_LANES: u32 = 16u;
-const DELTA_WG: u32 = 256u;
+const DELTA_WG: u32 = 64u;
 
 @group(0) @binding(0) var<storage, read_write> stats_delta: array<vec2f>;
 @group(0) @binding(1) var<storage, read> dout_delta: array<vec4<elem>>;
@@ -174,7 +174,7 @@ const DELTA_WG: u32 = 256u;
 
 var<workgroup> row_parts: array<f32, DELTA_WG>;
 
-// 16 (token, head) rows per workgroup, 16 threads each.
+// 4 (token, head) rows per workgroup, 16 threads each.
 @compute @workgroup_size(DELTA_WG)
 fn attention_bwd_delta(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32,

@@ -60,7 +60,13 @@ fn clipped_ratio(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
     }
     dlogprobs[i] = elem(grad);
   }
-  for (var s = 0u; s < 7u; s++) { stats[s] = block_sum(stats[s], t); }
+  // Six sums as three pairs, the seventh, and the maximum.
+  for (var s = 0u; s < 6u; s += 2u) {
+    let pair = block_sum2(vec2f(stats[s], stats[s + 1u]), t);
+    stats[s] = pair.x;
+    stats[s + 1u] = pair.y;
+  }
+  stats[6] = block_sum(stats[6], t);
   stats[7] = block_max(stats[7], t);
   if (t < 8u && block * WG < p.n) { partials[block * 8u + t] = stats[t]; }
 }

@@ -10,15 +10,12 @@ const ROW_FLOOR: f32 = -200.0;
 
 fn row_empty() -> RowSums { return RowSums(ROW_LOWEST, 0.0, 0.0); }
 
+// One exp either way: of the old maximum's distance to a larger x, or of x's distance to the maximum.
 fn row_push(a: RowSums, x: f32, scale: f32) -> RowSums {
-  if (x > a.m) {
-    let d = max((a.m - x) * scale, ROW_FLOOR);
-    let e = exp(d);
-    return RowSums(x, a.l * e + 1.0, e * (a.s + a.l * d));
-  }
-  let d = max((x - a.m) * scale, ROW_FLOOR);
+  let above = x > a.m;
+  let d = max(-abs(x - a.m) * scale, ROW_FLOOR);
   let e = exp(d);
-  return RowSums(a.m, a.l + e, a.s + e * d);
+  return RowSums(select(a.m, x, above), select(a.l + e, a.l * e + 1.0, above), select(a.s + e * d, e * (a.s + a.l * d), above));
 }
 
 // The row's sums from those of its threads; every thread gets the same.
@@ -26,5 +23,6 @@ fn block_row(a: RowSums, scale: f32, t: u32) -> RowSums {
   let m = block_max(a.m, t);
   let d = max((a.m - m) * scale, ROW_FLOOR);
   let e = exp(d);
-  return RowSums(m, block_sum(a.l * e, t), block_sum(e * (a.s + a.l * d), t));
+  let sums = block_sum2(vec2f(a.l * e, e * (a.s + a.l * d)), t);
+  return RowSums(m, sums.x, sums.y);
 }

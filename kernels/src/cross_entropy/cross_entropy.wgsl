@@ -6,7 +6,7 @@ alias elem = f32;
 // A row of weight 0 gives exactly 0 and neither its logits nor its target is looked at.
 // One workgroup per row; thread t owns columns t, t + WG, ... Sums in f32.
 
-const WG: u32 = 256u;
+const WG: u32 = 64u;
 
 struct Params { rows: u32, vocab: u32 }
 

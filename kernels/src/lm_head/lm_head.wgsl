@@ -6,7 +6,7 @@ alias elem = f32;
 // Backward, in place of the logits: dlogits[i,c] = dlogprobs[i] (1[c = targets[i]] - exp(z[i,c] - lse[i])) inv_temperature.
 // A row of dlogprobs 0 (masked, or clipped) gives exactly 0. targets < vocab, inv_temperature > 0. One workgroup per row; thread t owns columns t, t + WG, ... Sums in f32.
 
-const WG: u32 = 256u;
+const WG: u32 = 64u;
 
 struct Params { rows: u32, vocab: u32, inv_temperature: f32 }
 
