@@ -25,7 +25,7 @@ interface Copy {
 }
 
 const COPY_WG = 256;
-/** attention_decode.wgsl gives each of 64 threads two columns. */
+/** attention_decode.wgsl holds one query row of this many elements. */
 const MAX_HEAD_DIM = 128;
 
 function check({ heads, kv_heads, head_dim }: Decode): void {
