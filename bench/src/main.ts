@@ -91,7 +91,7 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
   const providers: Provider[] = [...ours, ...peers.providers];
   const budget = BUDGETS[extent];
   const { floors, rows: kernelRows } = await runCases({ cases: chosen, providers, budget, wanted, print });
-  const { rows: workRows, counts } = await runWorkloads(works, { backends, floors, budget, print });
+  const { rows: workRows, counts } = await runWorkloads(works, { backends, peers: peers.providers, wanted, floors, budget, print });
   const rows = [...kernelRows, ...workRows];
   for (const p of providers) await p.close();
 

@@ -41,7 +41,6 @@ const timed = (rows: readonly Row[], kernel: string, pass: string, shape: string
 
 const time = (row: Row | undefined): number | undefined => row?.median_ms ?? undefined;
 
-/** Peers by the part of the provider's name before the backend. */
 /** What a training step may cost the queue, by the workload's own counters. */
 function stepBars({ counts }: Evidence): Bar[] {
   return counts.flatMap(({ name, submits, buffersCreated }) => [
@@ -50,6 +49,7 @@ function stepBars({ counts }: Evidence): Bar[] {
   ]);
 }
 
+/** Peers by the part of the provider's name before the backend. */
 const isPeer = (r: Row, peer: string, backend: string) => r.provider.startsWith(`${peer}-${backend}`);
 
 function matmulBars({ rows, floors }: Evidence): Bar[] {
@@ -81,6 +81,34 @@ function matmulBars({ rows, floors }: Evidence): Bar[] {
   if (one?.gflops && rate)
     bars.push(make('matmul 512^3, WebAssembly on one thread: share of the multiply-add rate', one.gflops / rate, '>=', 0.85));
   return bars;
+}
+
+/** Losses of about 4 that agree in five digits differ by at most 5e-5. */
+const FIVE_DIGITS = 1e-5;
+
+/** A whole training step beside a peer's, from the same weights and tokens. */
+function decoderBars({ rows }: Evidence): Bar[] {
+  const steps = timed(rows, 'step', 'decoder', rows.find((r) => r.pass === 'decoder')?.shape ?? '');
+  const by = (provider: string) => steps.find((r) => r.provider === provider);
+  const gpu = by('webgpu');
+  const pairs: [where: string, ours: Row | undefined, theirs: Row | undefined, bar: number][] = [
+    ['WebAssembly on one thread', by('wasm-1') ?? steps.find((r) => r.provider === 'wasm' && r.threads === 1), by('jax-js-wasm-1'), 1.5],
+    [
+      gpu && SWIFTSHADER.test(gpu.adapter) ? 'SwiftShader' : gpu && LAVAPIPE.test(gpu.adapter) ? 'lavapipe' : 'WebGPU',
+      gpu,
+      by('jax-js-webgpu'),
+      1,
+    ],
+  ];
+  return pairs.flatMap(([where, ours, theirs, bar]) => {
+    const [a, b] = [time(theirs), time(ours)];
+    if (a === undefined || b === undefined) return [];
+    const off = Math.max(ours?.rel_err ?? Number.NaN, theirs?.rel_err ?? Number.NaN);
+    return [
+      make(`tiny decoder step, ${where}: over jax-js`, a / b, '>=', bar),
+      make(`tiny decoder step, ${where}: losses of both against f64`, off, '<=', FIVE_DIGITS),
+    ];
+  });
 }
 
 /** Below this a cache holds the case, and its time is mostly launch: 16 MiB. */
@@ -124,6 +152,7 @@ export const barsOf = (evidence: Evidence): Bar[] => [
   ...matmulBars(evidence),
   ...bandwidthBars(evidence),
   ...attentionBars(evidence),
+  ...decoderBars(evidence),
   ...stepBars(evidence),
 ];
 

@@ -2,34 +2,49 @@
  * jax-js, its functions compiled with jit. In Node its WebAssembly backend has one thread. Attention is composed: its own
  * dotProductAttention goes through einsum, which calls iterator helpers that Node has from version 22 on.
  */
+import { decoderStep } from './jax_decoder.ts';
 import { type Job, type Opened, type OpenOptions, type Peer, type Placed, plainAttention, tokensFirst } from './job.ts';
 import { peerImport, provideWebgpu, versionOf } from './packages.ts';
 
 /** Arrays move into the function that takes them; `ref` keeps one more use. */
-interface JaxArray {
+export interface JaxArray {
   readonly ref: JaxArray;
   reshape(shape: readonly number[]): JaxArray;
   mul(x: JaxArray | number): JaxArray;
   add(x: JaxArray | number): JaxArray;
+  sub(x: JaxArray): JaxArray;
   data(): Promise<Float32Array>;
   blockUntilReady(): Promise<JaxArray>;
   dispose(): void;
 }
 
-interface Jax {
+/** What is used of the package. */
+export interface Jax {
   init(...devices: string[]): Promise<string[]>;
   defaultDevice(device: string): string;
-  jit(f: (...args: JaxArray[]) => JaxArray): (...args: JaxArray[]) => JaxArray;
+  jit<A extends unknown[], R>(f: (...args: A) => R): (...args: A) => R;
+  valueAndGrad<A extends unknown[]>(f: (...args: A) => JaxArray): (...args: A) => [value: JaxArray, gradient: A[0]];
+  blockUntilReady(x: unknown): Promise<unknown>;
+  readonly tree: {
+    /** One more use of every array in it. */
+    ref<T>(tree: T): T;
+    dispose(tree: unknown): void;
+  };
   readonly numpy: {
-    array(values: Float32Array): JaxArray;
+    array(values: Float32Array | number): JaxArray;
     matmul(a: JaxArray, b: JaxArray): JaxArray;
-    transpose(a: JaxArray): JaxArray;
+    transpose(a: JaxArray, axes?: readonly number[]): JaxArray;
+    split(a: JaxArray, parts: number, axis: number): JaxArray[];
+    concatenate(parts: readonly JaxArray[], axis: number): JaxArray;
+    sum(a: JaxArray): JaxArray;
     mean(a: JaxArray, axis: number, options: { keepdims: boolean }): JaxArray;
     sqrt(a: JaxArray): JaxArray;
     reciprocal(a: JaxArray): JaxArray;
   };
   readonly nn: {
     softmax(x: JaxArray, axis: number): JaxArray;
+    logSoftmax(x: JaxArray, axis: number): JaxArray;
+    silu(x: JaxArray): JaxArray;
   };
 }
 
@@ -44,7 +59,8 @@ async function open({ kind, software }: OpenOptions): Promise<Opened> {
   return { version: versionOf('@jax-js/jax'), adapter };
 }
 
-async function place({ entry, params: p, inputs }: Job): Promise<Placed | undefined> {
+async function place(job: Job): Promise<Placed | undefined> {
+  const { entry, params: p, inputs } = job;
   const { numpy: np, nn } = jax;
   const array = (name: string, ...shape: number[]) => np.array(inputs[name] as Float32Array).reshape(shape);
   switch (entry) {
@@ -62,7 +78,7 @@ async function place({ entry, params: p, inputs }: Job): Promise<Placed | undefi
         return x.mul(np.reciprocal(np.sqrt(square.add(p.eps)))).mul(weight);
       });
     case 'attention_fwd': {
-      const plain = plainAttention({ entry, params: p, inputs });
+      const plain = plainAttention(job);
       const { tokens, heads, headDim, scale } = plain;
       const of = (values: Float32Array, ...shape: number[]) => np.array(values).reshape(shape);
       const held = [
@@ -75,6 +91,8 @@ async function place({ entry, params: p, inputs }: Job): Promise<Placed | undefi
         np.matmul(nn.softmax(np.matmul(q, kt).mul(scale).add(mask), -1), v);
       return launching(held, attend, (o) => tokensFirst(o, plain));
     }
+    case 'decoder_step':
+      return decoderStep(jax, job);
     default:
       return undefined;
   }

@@ -17,7 +17,7 @@ export interface Opened {
   readonly adapter: string;
 }
 
-/** A case by its entry point, with its params and inputs. */
+/** A case by its entry point, or a whole piece of work by its name, with its params and inputs. */
 export interface Job {
   readonly entry: string;
   readonly params: Params;
@@ -45,6 +45,7 @@ const OUTPUT: Readonly<Record<string, string>> = {
   softmax_fwd: 'y',
   rmsnorm_fwd: 'y',
   attention_fwd: 'o',
+  decoder_step: 'losses',
 };
 
 /** Name of the binding that the peer's output is compared with; undefined where no peer is asked. */

@@ -1,15 +1,15 @@
 /** Starts the peers that a run asked for, each in a process of its own: none can disturb the others or take the run down. */
 import { existsSync } from 'node:fs';
 import { repository } from '../lib/machine.ts';
-import type { BenchDevice, Provider } from '../lib/provider.ts';
+import type { BenchDevice } from '../lib/provider.ts';
 import type { PeerStatus } from '../lib/receipt.ts';
 import type { PeerName } from './names.ts';
-import { startPeer } from './process.ts';
+import { type PeerProvider, startPeer } from './process.ts';
 
 export class PeersMissing extends Error {}
 
 export interface OpenPeers {
-  readonly providers: readonly Provider[];
+  readonly providers: readonly PeerProvider[];
   readonly status: readonly PeerStatus[];
 }
 
@@ -28,7 +28,7 @@ export async function openPeers(
   if (chosen.length > 0 && !existsSync(new URL('bench/peers/node_modules/', repository))) {
     throw new PeersMissing('the peers are not installed; run npm run bench:peers, or use --peers none');
   }
-  const providers: Provider[] = [];
+  const providers: PeerProvider[] = [];
   const status: PeerStatus[] = [];
   for (const name of chosen) {
     try {

@@ -107,9 +107,15 @@ class PeerLane implements Lane {
   }
 }
 
+/** A peer can also be given what is no kernel's case: a whole piece of work. */
+export interface PeerProvider extends Provider {
+  /** Undefined when the peer cannot do it. @throws Error with its words when it can, and does not run. */
+  placeJob(job: Job): Promise<Lane | undefined>;
+}
+
 export interface StartedPeer {
   readonly version: string;
-  readonly providers: readonly Provider[];
+  readonly providers: readonly PeerProvider[];
 }
 
 /** Thread counts that a peer can be given in Node; others have one thread there, or the device's. */
@@ -126,7 +132,7 @@ function threadsOf(name: PeerName): readonly number[] {
 export async function startPeer(name: PeerName, software: boolean): Promise<StartedPeer> {
   const kind = name.slice(name.lastIndexOf('-') + 1) as Kind;
   const library = name.slice(0, name.lastIndexOf('-'));
-  const providers: Provider[] = [];
+  const providers: PeerProvider[] = [];
   let version = '';
   try {
     for (const threads of threadsOf(name)) {
@@ -147,7 +153,7 @@ export async function startPeer(name: PeerName, software: boolean): Promise<Star
   return { version, providers };
 }
 
-function provider(name: PeerName, kind: Kind, threads: number, adapter: string, process: PeerProcess): Provider {
+function provider(name: PeerName, kind: Kind, threads: number, adapter: string, process: PeerProcess): PeerProvider {
   const single = kind !== 'webgpu' && threads === 1;
   const floors: Record<Kind, string | undefined> = {
     wasm: single && availableParallelism() > 1 ? 'wasm-1' : 'wasm',
@@ -155,6 +161,13 @@ function provider(name: PeerName, kind: Kind, threads: number, adapter: string, 
     cpu: undefined, // native code has wider vectors than WebAssembly
   };
   let lanes = 0;
+  const placeJob = async (job: Job): Promise<Lane | undefined> => {
+    const output = outputOf(job);
+    if (output === undefined) return undefined;
+    const lane = lanes++;
+    const placed = await process.ask<boolean>({ what: 'place', lane, job });
+    return placed ? new PeerLane(process, lane, output) : undefined;
+  };
   return {
     name: single ? `${name}-1` : name,
     backend: kind,
@@ -162,13 +175,8 @@ function provider(name: PeerName, kind: Kind, threads: number, adapter: string, 
     threads,
     floorOf: floors[kind],
     peer: true,
-    async place(c, inputs) {
-      const output = outputOf(c);
-      if (output === undefined) return undefined;
-      const lane = lanes++;
-      const placed = await process.ask<boolean>({ what: 'place', lane, job: { entry: c.entry, params: c.params, inputs } });
-      return placed ? new PeerLane(process, lane, output) : undefined;
-    },
+    place: ({ entry, params }, inputs) => placeJob({ entry, params, inputs }),
+    placeJob,
     close: () => process.close(),
   };
 }

@@ -5,6 +5,7 @@ import { destroyPolicy, loadPolicy, type Policy, readModelFolder, sftStep } from
 import { Draw } from '../lib/case.ts';
 import { repository } from '../lib/machine.ts';
 import { Placed } from '../lib/placed.ts';
+import { decoderStep } from './decoder.ts';
 import type { Workload } from './workload.ts';
 
 const folder = () => readModelFolder(new URL('trainer/assets/base-policy', repository).pathname);
@@ -199,6 +200,7 @@ export function searchWave(trees: number, levels: number): Workload {
 
 /** Built when asked for: the forest alone is 200 MB. */
 export const workloads = (): readonly Workload[] => [
+  decoderStep(),
   trainingStep({ groups: 2, promptTokens: 96, completions: 4, completionTokens: 32 }),
   prefill({ groups: 8, promptTokens: 128, completions: 0, completionTokens: 0 }),
   decode({ groups: 4, promptTokens: 64, completions: 8, completionTokens: 32 }),

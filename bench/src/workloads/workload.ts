@@ -5,6 +5,8 @@ import type { StepCounts } from '../lib/bars.ts';
 import { relativeRms } from '../lib/check.ts';
 import { lineOf, type Row, round } from '../lib/report.ts';
 import { type Budget, prepare, summary } from '../lib/time.ts';
+import type { Job } from '../peers/job.ts';
+import type { PeerProvider } from '../peers/process.ts';
 
 export interface Workload {
   readonly kernel: string;
@@ -17,6 +19,8 @@ export interface Workload {
   readonly unit: string;
   /** Whether its counters make bars. */
   readonly trainingStep: boolean;
+  /** The same work for peers; its output is compared with `result`. */
+  readonly job?: Job;
   place(backend: Backend): Promise<PlacedWorkload>;
 }
 
@@ -35,6 +39,9 @@ const MAX_REL_ERR = 1e-4;
 
 export interface WorkloadRun {
   readonly backends: ReadonlyMap<string, Backend>;
+  readonly peers: readonly PeerProvider[];
+  /** Whether a row is asked for, by its name. */
+  readonly wanted: (name: string) => boolean;
   readonly floors: Readonly<Record<string, Floor>>;
   readonly budget: Budget;
   readonly print: (line: string) => void;
@@ -45,38 +52,102 @@ export interface WorkloadOutcome {
   readonly counts: readonly StepCounts[];
 }
 
-/** Each workload on the reference device once, then checked and timed on every backend, round by round in turn. */
-export async function runWorkloads(
-  workloads: readonly Workload[],
-  { backends, floors, budget, print }: WorkloadRun,
-): Promise<WorkloadOutcome> {
+/** One workload in the hands of one provider, its result checked. */
+interface WorkLane {
+  readonly who: Who;
+  readonly relErr: number;
+  readonly wrong: string | null;
+  /** Undefined: wrong, not to be timed. */
+  readonly next?: () => Promise<readonly number[]>;
+  free(): void | Promise<void>;
+  readonly wall: number[];
+}
+
+type Who = Pick<Row, 'provider' | 'backend' | 'adapter' | 'threads'> & { readonly floor: Floor | undefined };
+
+/** Each workload on the reference device once, then checked and timed on every backend and peer, round by round in turn. */
+export async function runWorkloads(workloads: readonly Workload[], run: WorkloadRun): Promise<WorkloadOutcome> {
   const rows: Row[] = [];
   const counts: StepCounts[] = [];
   for (const w of workloads) {
     const want = await reference(w);
-    const lanes = [];
-    for (const [name, backend] of backends) {
-      const placed = await w.place(backend);
-      const relErr = relativeRms(await placed.result(), want);
-      const wrong = relErr <= MAX_REL_ERR ? null : `relative RMS error ${relErr.toExponential(2)}, at most ${MAX_REL_ERR}`;
-      if (w.trainingStep && backend.kind === 'webgpu' && wrong === null) counts.push(await count(`${titleOf(w)}/${name}`, backend, placed));
-      const next = wrong === null ? await prepare({ run: () => placed.run(), sync: () => backend.sync() }, budget) : undefined;
-      lanes.push({ name, backend, placed, relErr, wrong, next, wall: [] as number[] });
+    const lanes: WorkLane[] = [];
+    for (const [name, backend] of run.backends) {
+      if (run.wanted(`${titleOf(w)}/${name}`)) lanes.push(await ownLane(w, name, backend, want, run, counts));
     }
-    for (let r = 0; r < budget.rounds; r++) {
+    for (const peer of w.job ? run.peers : []) {
+      const lane = w.job && run.wanted(`${titleOf(w)}/${peer.name}`) && (await peerLane(w.job, peer, want, run));
+      if (lane) lanes.push(lane);
+    }
+    for (let r = 0; r < run.budget.rounds; r++) {
       for (let i = 0; i < lanes.length; i++) {
         const lane = lanes[(i + r) % lanes.length];
-        if (lane.next) lane.wall.push(...(await lane.next()).wall);
+        if (lane.next) lane.wall.push(...(await lane.next()));
       }
     }
-    for (const { name, backend, placed, relErr, wrong, wall } of lanes) {
-      placed.free();
-      const row = rowOf(w, name, backend, relErr, wrong, wall, floors[name]);
+    for (const lane of lanes) {
+      await lane.free();
+      const row = rowOf(w, lane);
       rows.push(row);
-      print(`${lineOf(row)}${row.rate === null ? '' : `  ${row.rate} ${row.unit}/s`}`);
+      run.print(`${lineOf(row)}${row.rate === null ? '' : `  ${row.rate} ${row.unit}/s`}`);
     }
   }
   return { rows, counts };
+}
+
+const verdict = (relErr: number) =>
+  relErr <= MAX_REL_ERR ? null : `relative RMS error ${relErr.toExponential(2)}, at most ${MAX_REL_ERR}`;
+
+async function ownLane(
+  w: Workload,
+  name: string,
+  backend: Backend,
+  want: readonly number[],
+  { floors, budget }: WorkloadRun,
+  counts: StepCounts[],
+): Promise<WorkLane> {
+  const placed = await w.place(backend);
+  const relErr = relativeRms(await placed.result(), want);
+  const wrong = verdict(relErr);
+  if (w.trainingStep && backend.kind === 'webgpu' && wrong === null) counts.push(await count(`${titleOf(w)}/${name}`, backend, placed));
+  const round = wrong === null ? await prepare({ run: () => placed.run(), sync: () => backend.sync() }, budget) : undefined;
+  return {
+    who: { provider: name, backend: backend.kind, adapter: backend.info.adapter, threads: backend.info.threads, floor: floors[name] },
+    relErr,
+    wrong,
+    next: round && (async () => (await round()).wall),
+    free: () => placed.free(),
+    wall: [],
+  };
+}
+
+/** Undefined when the peer has no such work. What it cannot do it says in the lane. */
+async function peerLane(
+  job: Job,
+  peer: PeerProvider,
+  want: readonly number[],
+  { floors, budget }: WorkloadRun,
+): Promise<WorkLane | undefined> {
+  const { name: provider, backend, adapter, threads, floorOf } = peer;
+  const who = { provider, backend, adapter, threads, floor: floorOf === undefined ? undefined : floors[floorOf] };
+  try {
+    const lane = await peer.placeJob(job);
+    if (!lane) return undefined;
+    const [output] = Object.values(await lane.outputs());
+    const relErr = relativeRms(output, want);
+    const wrong = verdict(relErr);
+    if (wrong === null) await lane.prepare(budget);
+    return {
+      who,
+      relErr,
+      wrong,
+      next: wrong === null ? async () => (await lane.round()).wall : undefined,
+      free: () => lane.free(),
+      wall: [],
+    };
+  } catch (error) {
+    return { who, relErr: Number.NaN, wrong: `does not run: ${(error as Error).message}`, free() {}, wall: [] };
+  }
 }
 
 export const titleOf = (w: Workload): string => `${w.kernel}/${w.pass}/f32/${w.shape}`;
@@ -98,15 +169,7 @@ async function count(name: string, backend: Backend, placed: PlacedWorkload): Pr
   return { name, submits: backend.stats.submits - submits, buffersCreated: backend.stats.buffersCreated - buffersCreated };
 }
 
-function rowOf(
-  w: Workload,
-  provider: string,
-  backend: Backend,
-  relErr: number,
-  wrong: string | null,
-  wall: readonly number[],
-  floor: Floor | undefined,
-): Row {
+function rowOf(w: Workload, { who: { floor, ...who }, relErr, wrong, wall }: WorkLane): Row {
   const time = wall.length > 0 ? summary(wall) : undefined;
   const gflops = time && w.flops > 0 ? w.flops / time.median / 1e6 : undefined;
   return {
@@ -114,10 +177,7 @@ function rowOf(
     pass: w.pass,
     dtype: 'f32',
     shape: w.shape,
-    provider,
-    backend: backend.kind,
-    adapter: backend.info.adapter,
-    threads: backend.info.threads,
+    ...who,
     median_ms: time ? round(time.median) : null,
     spread: time ? round(time.spread) : null,
     samples: wall.length,

@@ -5,8 +5,9 @@
 import { type Backend, openDevice } from '@eagrl/runtime';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { QUICK } from '../lib/time.ts';
+import { decoderStep } from './decoder.ts';
 import { decode, prefill, searchWave, trainingStep } from './policy.ts';
-import { runWorkloads, type Workload } from './workload.ts';
+import { runWorkloads, titleOf, type Workload } from './workload.ts';
 
 const size = { groups: 1, promptTokens: 8, completions: 2, completionTokens: 3 };
 const backends = new Map<string, Backend>();
@@ -24,6 +25,8 @@ async function run(w: Workload, names: readonly string[]) {
   const floors = { wasm: { copies: [], gflops: 40 }, webgpu: { copies: [], gflops: 2 } };
   const outcome = await runWorkloads([w], {
     backends: new Map([...backends].filter(([name]) => names.includes(name))),
+    peers: [],
+    wanted: () => true,
     floors,
     budget,
     print: (line) => lines.push(line),
@@ -32,6 +35,7 @@ async function run(w: Workload, names: readonly string[]) {
 }
 
 test.each([
+  { w: decoderStep(), names: ['wasm', 'webgpu'] },
   { w: trainingStep(size), names: ['wasm'] },
   { w: prefill(size), names: ['wasm'] },
   { w: decode(size), names: ['wasm'] },
@@ -46,7 +50,7 @@ test.each([
   }
   expect(lines[0]).toContain(`${w.unit}/s`);
   // Counters make bars on WebGPU alone: WebAssembly has no submits.
-  expect(counts.map((c) => c.name)).toEqual(names.includes('webgpu') ? [`mcts/wave/f32/${w.shape}/webgpu`] : []);
+  expect(counts.map((c) => c.name)).toEqual(names.includes('webgpu') ? [`${titleOf(w)}/webgpu`] : []);
   for (const c of counts) expect(c.submits).toBeGreaterThan(0);
 });
 
