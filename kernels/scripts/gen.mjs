@@ -97,12 +97,15 @@ for (const path of files) {
     const text = withUses(path);
     if (await emit(`${name}.ts`, sha(text + self), () => `export default ${JSON.stringify(text)};\n`)) made++;
   } else if (name.endsWith('.as.ts')) {
-    const inputs = [...asInputs(path)].map((f) => readFileSync(f, 'utf8')).join('\0');
-    const relaxed = /\bfma4\b|relaxed_/.test(readFileSync(path, 'utf8'));
+    const texts = [...asInputs(path)].map((f) => ({ f, text: readFileSync(f, 'utf8') }));
+    const inputs = texts.map(({ text }) => text).join('\0');
+    // simd.as only offers them; who calls one gains from a relaxed build.
+    const relaxed = texts.some(({ f, text }) => !f.endsWith('simd.as.ts') && /\b(fma4|exp[14]_le0)\b|relaxed_/.test(text));
     const target = `${name.slice(0, -'.as.ts'.length)}.wasm.ts`;
     const fresh = await emit(target, sha(inputs + self + ascVersion), async () => {
       const simd = await compile(path, false);
-      const more = relaxed ? `,\n  relaxed: '${await compile(path, true)}'` : '';
+      const fused = relaxed ? await compile(path, true) : simd;
+      const more = fused === simd ? '' : `,\n  relaxed: '${fused}'`;
       return `export default {\n  simd: '${simd}'${more},\n} as { readonly simd: string; readonly relaxed?: string };\n`;
     });
     if (fresh) made++;

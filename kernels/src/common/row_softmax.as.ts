@@ -1,5 +1,5 @@
 // One row of a softmax: its maximum and the sums under it, in f32. Twin of row_softmax.wgsl.
-import { exp1, exp4, hmax4, hsum4 } from './simd.as';
+import { exp1, exp1_le0, exp4, exp4_le0, hmax4, hsum4 } from './simd.as';
 
 /** Columns summed by themselves before they join the row's sum, so that a 152k-wide row is summed as exactly as a 2k-wide one. */
 const BLOCK: i32 = 2048;
@@ -26,6 +26,68 @@ export function row_max(x: usize, cols: i32): f32 {
     if (v > m) m = v;
   }
   return m;
+}
+
+/**
+ * Returns l = sum exp(x - m), m the row's maximum, and stores exp(x - m) at `e` if `keep`; e may be x itself. Two chains per turn hide
+ * each other's latency.
+ */
+// @ts-ignore: decorator
+@inline
+function exp_sum(e: usize, x: usize, cols: i32, m: f32, keep: bool): f32 {
+  const m4 = f32x4.splat(m);
+  let l: f32 = 0;
+  for (let from = 0; from < cols; from += BLOCK) {
+    const to = min(from + BLOCK, cols);
+    const vec = from + ((to - from) & ~7);
+    let l0 = f32x4.splat(0);
+    let l1 = f32x4.splat(0);
+    for (let c = from; c < vec; c += 8) {
+      const o = (<usize>c) << 2;
+      const e0 = exp4_le0(f32x4.sub(v128.load(x + o), m4));
+      const e1 = exp4_le0(f32x4.sub(v128.load(x + o, 16), m4));
+      if (keep) {
+        v128.store(e + o, e0);
+        v128.store(e + o, e1, 16);
+      }
+      l0 = f32x4.add(l0, e0);
+      l1 = f32x4.add(l1, e1);
+    }
+    let lb = hsum4(f32x4.add(l0, l1));
+    for (let c = vec; c < to; c++) {
+      const o = (<usize>c) << 2;
+      const ed = exp1_le0(load<f32>(x + o) - m);
+      if (keep) store<f32>(e + o, ed);
+      lb += ed;
+    }
+    l += lb;
+  }
+  return l;
+}
+
+export function row_exp(e: usize, x: usize, cols: i32, m: f32): f32 {
+  return exp_sum(e, x, cols, m, true);
+}
+
+export function row_exp_sum(x: usize, cols: i32, m: f32): f32 {
+  return exp_sum(0, x, cols, m, false);
+}
+
+/** x *= s */
+export function row_scale(x: usize, cols: i32, s: f32): void {
+  const vec = cols & ~15;
+  const s4 = f32x4.splat(s);
+  for (let c = 0; c < vec; c += 16) {
+    const o = x + ((<usize>c) << 2);
+    v128.store(o, f32x4.mul(v128.load(o), s4));
+    v128.store(o, f32x4.mul(v128.load(o, 16), s4), 16);
+    v128.store(o, f32x4.mul(v128.load(o, 32), s4), 32);
+    v128.store(o, f32x4.mul(v128.load(o, 48), s4), 48);
+  }
+  for (let c = vec; c < cols; c++) {
+    const o = x + ((<usize>c) << 2);
+    store<f32>(o, load<f32>(o) * s);
+  }
 }
 
 /**

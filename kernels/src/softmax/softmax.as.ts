@@ -1,32 +1,15 @@
-// Softmax over the last dim, one row at a time; formula in softmax.wgsl. Rows lo..hi belong to the calling thread.
-import { exp1, exp4, hmax4, hsum4 } from '../common/simd.as';
+// Softmax over the last dim, one row at a time; formula in softmax.wgsl. Rows lo..hi belong to the calling thread. A row is read from memory
+// once and written once: the passes after the first find it in cache.
+import { hsum4 } from '../common/simd.as';
+import { row_exp, row_max, row_scale } from '../common/row_softmax.as';
 
 export function softmax_fwd(y: usize, x: usize, rows: i32, cols: i32, lo: i32, hi: i32): void {
-  const vec = cols & ~3;
+  const row = (<usize>cols) << 2;
   for (let r = lo; r < hi; r++) {
-    const xr = x + ((<usize>r * cols) << 2);
-    const yr = y + ((<usize>r * cols) << 2);
-    let mv = f32x4.splat(-f32.MAX_VALUE);
-    for (let c = 0; c < vec; c += 4) mv = f32x4.max(mv, v128.load(xr + ((<usize>c) << 2)));
-    let m = hmax4(mv);
-    for (let c = vec; c < cols; c++) m = max(m, load<f32>(xr + ((<usize>c) << 2)));
-    const m4 = f32x4.splat(m);
-    let lv = f32x4.splat(0);
-    for (let c = 0; c < vec; c += 4) {
-      const e = exp4(f32x4.sub(v128.load(xr + ((<usize>c) << 2)), m4));
-      v128.store(yr + ((<usize>c) << 2), e);
-      lv = f32x4.add(lv, e);
-    }
-    let l = hsum4(lv);
-    for (let c = vec; c < cols; c++) {
-      const e = exp1(load<f32>(xr + ((<usize>c) << 2)) - m);
-      store<f32>(yr + ((<usize>c) << 2), e);
-      l += e;
-    }
-    const inv: f32 = 1.0 / l;
-    const inv4 = f32x4.splat(inv);
-    for (let c = 0; c < vec; c += 4) v128.store(yr + ((<usize>c) << 2), f32x4.mul(v128.load(yr + ((<usize>c) << 2)), inv4));
-    for (let c = vec; c < cols; c++) store<f32>(yr + ((<usize>c) << 2), load<f32>(yr + ((<usize>c) << 2)) * inv);
+    const xr = x + <usize>r * row;
+    const yr = y + <usize>r * row;
+    const l = row_exp(yr, xr, cols, row_max(xr, cols));
+    row_scale(yr, cols, <f32>1.0 / l);
   }
 }
 
