@@ -4,31 +4,71 @@ import { fma4, hsum4 } from '../common/simd.as';
 
 const COLS: i32 = 16;
 
+/** 1 / sqrt(sum / cols + eps) of one row, stored at `rstd`, and its outputs. */
+function norm_row(y: usize, rstd: usize, x: usize, weight: usize, cols: i32, eps: f32, sum: f32): void {
+  const r: f32 = 1.0 / sqrt<f32>(sum / <f32>cols + eps);
+  store<f32>(rstd, r);
+  const r4 = f32x4.splat(r);
+  const vec = cols & ~15;
+  for (let c = 0; c < vec; c += 16) {
+    const o = (<usize>c) << 2;
+    v128.store(y + o, f32x4.mul(f32x4.mul(v128.load(x + o), r4), v128.load(weight + o)));
+    v128.store(y + o, f32x4.mul(f32x4.mul(v128.load(x + o, 16), r4), v128.load(weight + o, 16)), 16);
+    v128.store(y + o, f32x4.mul(f32x4.mul(v128.load(x + o, 32), r4), v128.load(weight + o, 32)), 32);
+    v128.store(y + o, f32x4.mul(f32x4.mul(v128.load(x + o, 48), r4), v128.load(weight + o, 48)), 48);
+  }
+  for (let c = vec; c < cols; c++) {
+    const o = (<usize>c) << 2;
+    store<f32>(y + o, load<f32>(x + o) * r * load<f32>(weight + o));
+  }
+}
+
+/** s + the squares of the columns that no vector holds. */
+// @ts-ignore: decorator
+@inline
+function add_tail(v: v128, x: usize, cols: i32): f32 {
+  let s = hsum4(v);
+  for (let c = cols & ~3; c < cols; c++) {
+    const a = load<f32>(x + ((<usize>c) << 2));
+    s += a * a;
+  }
+  return s;
+}
+
+/** Four rows at a time: one row's sum is one chain of additions, which leaves the core waiting. A row's bits do not depend on its company. */
 export function rmsnorm_fwd(y: usize, rstd: usize, x: usize, weight: usize, rows: i32, cols: i32, eps: f32, lo: i32, hi: i32): void {
+  const row = (<usize>cols) << 2;
   const vec = cols & ~3;
-  for (let n = lo; n < hi; n++) {
-    const at = (<usize>n * cols) << 2;
-    let sv = f32x4.splat(0);
-    for (let c = 0; c < vec; c += 4) {
-      const v = v128.load(x + at + ((<usize>c) << 2));
-      sv = fma4(v, v, sv);
-    }
-    let s = hsum4(sv);
-    for (let c = vec; c < cols; c++) {
-      const v = load<f32>(x + at + ((<usize>c) << 2));
-      s += v * v;
-    }
-    const r: f32 = 1.0 / sqrt<f32>(s / <f32>cols + eps);
-    store<f32>(rstd + ((<usize>n) << 2), r);
-    const r4 = f32x4.splat(r);
+  let n = lo;
+  for (; n + 4 <= hi; n += 4) {
+    const x0 = x + <usize>n * row, x1 = x0 + row, x2 = x1 + row, x3 = x2 + row;
+    const y0 = y + <usize>n * row;
+    const r = rstd + ((<usize>n) << 2);
+    let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
     for (let c = 0; c < vec; c += 4) {
       const o = (<usize>c) << 2;
-      v128.store(y + at + o, f32x4.mul(f32x4.mul(v128.load(x + at + o), r4), v128.load(weight + o)));
+      const a = v128.load(x0 + o);
+      s0 = fma4(a, a, s0);
+      const b = v128.load(x1 + o);
+      s1 = fma4(b, b, s1);
+      const d = v128.load(x2 + o);
+      s2 = fma4(d, d, s2);
+      const e = v128.load(x3 + o);
+      s3 = fma4(e, e, s3);
     }
-    for (let c = vec; c < cols; c++) {
-      const o = (<usize>c) << 2;
-      store<f32>(y + at + o, load<f32>(x + at + o) * r * load<f32>(weight + o));
+    norm_row(y0, r, x0, weight, cols, eps, add_tail(s0, x0, cols));
+    norm_row(y0 + row, r + 4, x1, weight, cols, eps, add_tail(s1, x1, cols));
+    norm_row(y0 + 2 * row, r + 8, x2, weight, cols, eps, add_tail(s2, x2, cols));
+    norm_row(y0 + 3 * row, r + 12, x3, weight, cols, eps, add_tail(s3, x3, cols));
+  }
+  for (; n < hi; n++) {
+    const x0 = x + <usize>n * row;
+    let s = f32x4.splat(0);
+    for (let c = 0; c < vec; c += 4) {
+      const a = v128.load(x0 + ((<usize>c) << 2));
+      s = fma4(a, a, s);
     }
+    norm_row(y + <usize>n * row, rstd + ((<usize>n) << 2), x0, weight, cols, eps, add_tail(s, x0, cols));
   }
 }
 
