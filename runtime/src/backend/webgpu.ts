@@ -18,6 +18,9 @@ const MIN_POOL_BYTES = 64 << 20;
 /** Smallest binding that WGSL arrays of vec4 accept; stands in for a slice without elements. */
 const DUMMY_BYTES = 16;
 
+/** Uploads of one submit that go by way of a buffer of their own; more of them make a submit. */
+const UPLOAD_BYTES = 4 << 20;
+
 /** Two timestamps of 64 bits, nanoseconds. */
 const TICK_BYTES = 16;
 
@@ -55,6 +58,10 @@ export class WebgpuBackend implements Backend {
   readonly #paramsHost = new Uint8Array(MAX_PENDING * PARAM_STRIDE);
   readonly #params: GPUBuffer;
   readonly deviceTime?: (work: () => void) => Promise<number>;
+  /** Buffers that commands not yet submitted name. */
+  readonly #named = new Set<GPUBuffer>();
+  #uploads: GPUBuffer | undefined;
+  #uploadTop = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #pending = 0;
@@ -158,10 +165,20 @@ export class WebgpuBackend implements Backend {
     checkData(to, data);
     this.#checkAlive();
     if (data.length === 0) return;
-    this.flush(); // writeBuffer acts before anything not yet submitted
     // Shared memory is refused by writeBuffer.
     const plain = data.buffer instanceof ArrayBuffer ? (data as HostData & ArrayBufferView<ArrayBuffer>) : data.slice();
-    this.#device.queue.writeBuffer(b.gpu, to.offset * 4, plain);
+    const { queue } = this.#device;
+    if (!this.#named.has(b.gpu)) return queue.writeBuffer(b.gpu, to.offset * 4, plain);
+    // writeBuffer acts before anything not yet submitted, and some of that names this memory: its old contents must live until then.
+    if (this.#uploadTop + plain.byteLength > UPLOAD_BYTES) {
+      this.flush();
+      return queue.writeBuffer(b.gpu, to.offset * 4, plain);
+    }
+    const { COPY_SRC, COPY_DST } = GPUBufferUsage;
+    this.#uploads ??= this.#device.createBuffer({ label: 'uploads', size: UPLOAD_BYTES, usage: COPY_SRC | COPY_DST });
+    queue.writeBuffer(this.#uploads, this.#uploadTop, plain);
+    this.#commands().copyBufferToBuffer(this.#uploads, this.#uploadTop, b.gpu, to.offset * 4, plain.byteLength);
+    this.#uploadTop += plain.byteLength;
   }
 
   read(from: Slice, dtype: 'f32'): Promise<Float32Array>;
@@ -193,12 +210,14 @@ export class WebgpuBackend implements Backend {
     const bytes = to.length * 4;
     if (bytes === 0) return;
     const commands = this.#commands();
+    this.#named.add(b.from.gpu).add(b.to.gpu);
     if (b.to !== b.from) {
       commands.copyBufferToBuffer(b.from.gpu, from.offset * 4, b.to.gpu, to.offset * 4, bytes);
       return;
     }
     // Within one buffer WebGPU wants a way station; it may be handed out again at once, as order is kept.
     const between = this.#pool.take(bytes);
+    this.#named.add(between);
     commands.copyBufferToBuffer(b.from.gpu, from.offset * 4, between, 0, bytes);
     commands.copyBufferToBuffer(between, 0, b.to.gpu, to.offset * 4, bytes);
     this.#pool.give(between);
@@ -216,6 +235,7 @@ export class WebgpuBackend implements Backend {
     }
     const pipeline = this.#pipelines.get(spec, name);
     const group = this.#bindGroup(pipeline, buffers, slices);
+    for (const { gpu } of buffers) this.#named.add(gpu);
     const offset = this.#pending * PARAM_STRIDE;
     this.#paramsHost.set(new Uint8Array(packParams(entry, params)), offset);
     const pass = this.#computePass();
@@ -237,6 +257,8 @@ export class WebgpuBackend implements Backend {
     this.#encoder = undefined;
     if (this.#pending > 0) this.#device.queue.writeBuffer(this.#params, 0, this.#paramsHost, 0, this.#pending * PARAM_STRIDE);
     this.#pending = 0;
+    this.#named.clear();
+    this.#uploadTop = 0;
     this.#device.queue.submit([commands]);
     this.stats.submits++;
   }
