@@ -19,6 +19,8 @@ export { gru } from './gru/gru.ts';
 export { lmHead } from './lm_head/lm_head.ts';
 export { matmul } from './matmul/matmul.ts';
 export { mcts } from './mcts/mcts.ts';
+export { dequantize, GROUP, rowWords, type StoredWords, scaleWords, WEIGHT_TYPES, type WeightType } from './qmatmul/format.ts';
+export { qmatmul } from './qmatmul/qmatmul.ts';
 export { rmsnorm } from './rmsnorm/rmsnorm.ts';
 export { rolloutScore } from './rollout_score/rollout_score.ts';
 export { rope } from './rope/rope.ts';

@@ -1,0 +1,413 @@
+// Products with a frozen matrix W (N, K) of 32-bit words, and its rows by index; formulas in qmatmul.wgsl, layouts in format.ts.
+// A work item is MB rows x NC columns of c. KC steps of the sum at a time, its part of W is dequantised and laid into panels of 8 columns
+// in the thread's own scratch (64 KiB, L2), the rows of A in panels of 8 rows, MC at a time (32 KiB, L1); the inner block is 4 rows x
+// 8 columns in 8 registers, A by load32_splat. No f32 copy of W exists beyond that. Few rows of NT: rows of W are dequantised (8 KiB)
+// and multiplied where they lie.
+import { fma4, hsum4, TLS } from '../common/simd.as';
+
+/** The same MB, NC and STRIP stand in qmatmul.ts, which counts the work items. */
+const MB: i32 = 256;
+const NC: i32 = 64;
+const STRIP: i32 = 32;
+const MC: i32 = 32;
+const KC: i32 = 256;
+const GROUP: i32 = 32;
+
+const NT: i32 = 0;
+const NN: i32 = 1;
+const F32: i32 = 0;
+const F16: i32 = 1;
+const INT8: i32 = 2;
+const INT4: i32 = 3;
+
+/** Scratch: the A panels at TLS, then a ragged 4 x 8 block, 8 dequantised rows of KC, the panels of W. */
+const ROW: usize = <usize>KC * 4;
+const EDGE: usize = <usize>MC * ROW;
+const ROWS: usize = EDGE + 128;
+const PANELS: usize = ROWS + 8 * ROW;
+
+/** Bytes of a row of W, and of its scales. */
+// @ts-ignore: decorator
+@inline
+function row_bytes(format: i32, k: i32): usize {
+  if (format == F32) return (<usize>k) << 2;
+  if (format == F16) return ((<usize>k + 7) >> 3) << 4;
+  return ((<usize>k + GROUP - 1) / GROUP) << (format == INT8 ? 5 : 4);
+}
+
+// @ts-ignore: decorator
+@inline
+function scale_bytes(format: i32, k: i32): usize {
+  return format < INT8 ? 0 : (((<usize>k + GROUP - 1) / GROUP + 1) >> 1) << 2;
+}
+
+/** Four binary16, one per 32-bit lane, to f32: exact, subnormals, infinities and NaN included. */
+// @ts-ignore: decorator
+@inline
+function halves4(h: v128): v128 {
+  const magnitude = i32x4.shl(v128.and(h, i32x4.splat(0x7fff)), 13);
+  const special = i32x4.ge_s(magnitude, i32x4.splat(0x0f800000));
+  const value = f32x4.mul(magnitude, f32x4.splat(5.192296858534828e33)); // 2^112
+  const sign = i32x4.shl(v128.and(h, i32x4.splat(0x8000)), 16);
+  return v128.or(v128.or(value, sign), v128.and(special, i32x4.splat(0x7f800000)));
+}
+
+// @ts-ignore: decorator
+@inline
+function scaled(bytes4: v128, scale: v128): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(bytes4), scale);
+}
+
+/** Elements [from, to) of one row of W as f32; `from` a multiple of GROUP. int8 and int4 write whole groups, f16 whole eights. */
+function dequantize(format: i32, dst: usize, row: usize, scales: usize, from: i32, to: i32): void {
+  if (format == F32) {
+    memory.copy(dst, row + ((<usize>from) << 2), (<usize>(to - from)) << 2);
+    return;
+  }
+  if (format == F16) {
+    let src = row + ((<usize>from) << 1);
+    const end = row + ((<usize>to) << 1);
+    for (; src < end; src += 16) {
+      const v = v128.load(src);
+      v128.store(dst, halves4(i32x4.extend_low_i16x8_u(v)));
+      v128.store(dst, halves4(i32x4.extend_high_i16x8_u(v)), 16);
+      dst += 32;
+    }
+    return;
+  }
+  const last = (to + GROUP - 1) / GROUP;
+  for (let g = from / GROUP; g < last; g++) {
+    const scale = f32x4.splat(reinterpret<f32>(<u32>load<u16>(scales + ((<usize>g) << 1)) << 16));
+    if (format == INT8) {
+      const src = row + ((<usize>g) << 5);
+      for (let half: usize = 0; half < 32; half += 16) {
+        const v = v128.load(src + half);
+        const lo = i16x8.extend_low_i8x16_s(v);
+        const hi = i16x8.extend_high_i8x16_s(v);
+        v128.store(dst, scaled(i32x4.extend_low_i16x8_s(lo), scale));
+        v128.store(dst, scaled(i32x4.extend_high_i16x8_s(lo), scale), 16);
+        v128.store(dst, scaled(i32x4.extend_low_i16x8_s(hi), scale), 32);
+        v128.store(dst, scaled(i32x4.extend_high_i16x8_s(hi), scale), 48);
+        dst += 64;
+      }
+    } else {
+      const v = v128.load(row + ((<usize>g) << 4));
+      const eight = i8x16.splat(8);
+      // Bytes 4j .. 4j+3 hold elements 8j .. 8j+3 of the group in their low halves, 8j+4 .. 8j+7 in their high ones.
+      const even = i8x16.sub(v128.and(v, i8x16.splat(15)), eight);
+      const odd = i8x16.sub(i8x16.shr_u(v, 4), eight);
+      const e0 = i16x8.extend_low_i8x16_s(even);
+      const o0 = i16x8.extend_low_i8x16_s(odd);
+      const e1 = i16x8.extend_high_i8x16_s(even);
+      const o1 = i16x8.extend_high_i8x16_s(odd);
+      v128.store(dst, scaled(i32x4.extend_low_i16x8_s(e0), scale));
+      v128.store(dst, scaled(i32x4.extend_low_i16x8_s(o0), scale), 16);
+      v128.store(dst, scaled(i32x4.extend_high_i16x8_s(e0), scale), 32);
+      v128.store(dst, scaled(i32x4.extend_high_i16x8_s(o0), scale), 48);
+      v128.store(dst, scaled(i32x4.extend_low_i16x8_s(e1), scale), 64);
+      v128.store(dst, scaled(i32x4.extend_low_i16x8_s(o1), scale), 80);
+      v128.store(dst, scaled(i32x4.extend_high_i16x8_s(e1), scale), 96);
+      v128.store(dst, scaled(i32x4.extend_high_i16x8_s(o1), scale), 112);
+      dst += 128;
+    }
+  }
+}
+
+/** dst[x][0..8) = src[0..8)[x], x < depth, rows of src `row` bytes apart; rows at or beyond `live` give zeros. */
+function transpose8(dst: usize, src: usize, row: usize, live: i32, depth: i32): void {
+  const vec = depth & ~3;
+  for (let half = 0; half < 8; half += 4) {
+    const s0 = src + <usize>half * row;
+    const d0 = dst + ((<usize>half) << 2);
+    let x = 0;
+    if (live - half >= 4) {
+      for (; x < vec; x += 4) {
+        const s = s0 + ((<usize>x) << 2);
+        const a = v128.load(s);
+        const b = v128.load(s + row);
+        const c = v128.load(s + 2 * row);
+        const d = v128.load(s + 3 * row);
+        const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
+        const ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+        const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
+        const cd1 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+        const to = d0 + ((<usize>x) << 5);
+        v128.store(to, v128.shuffle<f64>(ab0, cd0, 0, 2));
+        v128.store(to, v128.shuffle<f64>(ab0, cd0, 1, 3), 32);
+        v128.store(to, v128.shuffle<f64>(ab1, cd1, 0, 2), 64);
+        v128.store(to, v128.shuffle<f64>(ab1, cd1, 1, 3), 96);
+      }
+    }
+    for (; x < depth; x++) {
+      for (let r = 0; r < 4; r++) {
+        const value: f32 = half + r < live ? load<f32>(s0 + <usize>r * row + ((<usize>x) << 2)) : 0;
+        store<f32>(d0 + ((<usize>x) << 5) + ((<usize>r) << 2), value);
+      }
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function put4(c: usize, v: v128, add: bool, bias: usize): void {
+  let r = v;
+  if (bias) r = f32x4.add(r, v128.load(bias));
+  if (add) r = f32x4.add(r, v128.load(c));
+  v128.store(c, r);
+}
+
+// @ts-ignore: decorator
+@inline
+function put1(c: usize, v: f32, add: bool, bias: usize): void {
+  let r = v;
+  if (bias) r += load<f32>(bias);
+  if (add) r += load<f32>(c);
+  store<f32>(c, r);
+}
+
+/** 4 x 8 outputs from panels of depth kc; only the first `rows` x `cols` of them are stored, rows `row` bytes apart. */
+function block(a: usize, b: usize, kc: i32, c: usize, row: usize, rows: i32, cols: i32, add: bool, bias: usize): void {
+  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
+  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
+  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
+  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+  const end = b + ((<usize>kc) << 5);
+  while (b < end) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    const a0 = v128.load32_splat(a);
+    c00 = fma4(a0, b0, c00);
+    c01 = fma4(a0, b1, c01);
+    const a1 = v128.load32_splat(a, 4);
+    c10 = fma4(a1, b0, c10);
+    c11 = fma4(a1, b1, c11);
+    const a2 = v128.load32_splat(a, 8);
+    c20 = fma4(a2, b0, c20);
+    c21 = fma4(a2, b1, c21);
+    const a3 = v128.load32_splat(a, 12);
+    c30 = fma4(a3, b0, c30);
+    c31 = fma4(a3, b1, c31);
+    a += 32;
+    b += 32;
+  }
+  if (rows >= 4 && cols >= 8) {
+    const right = bias ? bias + 16 : 0;
+    put4(c, c00, add, bias); put4(c + 16, c01, add, right);
+    c += row;
+    put4(c, c10, add, bias); put4(c + 16, c11, add, right);
+    c += row;
+    put4(c, c20, add, bias); put4(c + 16, c21, add, right);
+    c += row;
+    put4(c, c30, add, bias); put4(c + 16, c31, add, right);
+    return;
+  }
+  const t = TLS + EDGE;
+  v128.store(t, c00); v128.store(t, c01, 16);
+  v128.store(t, c10, 32); v128.store(t, c11, 48);
+  v128.store(t, c20, 64); v128.store(t, c21, 80);
+  v128.store(t, c30, 96); v128.store(t, c31, 112);
+  rows = min(rows, 4);
+  cols = min(cols, 8);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++) {
+      const at = (<usize>j) << 2;
+      put1(c + <usize>i * row + at, load<f32>(t + ((<usize>i) << 5) + at), add, bias ? bias + at : 0);
+    }
+  }
+}
+
+/** Panels of W for columns [j0, j1) of c and steps [k0, k0 + kc) of the sum: (panel, kc, 8) at TLS + PANELS. */
+function fill_panels(form: i32, format: i32, w: usize, scales: usize, k: i32, j0: i32, j1: i32, k0: i32, kc: i32): void {
+  const row = row_bytes(format, k);
+  const scale_row = scale_bytes(format, k);
+  const rows = TLS + ROWS;
+  const panels = TLS + PANELS;
+  const panel = (<usize>kc) << 5;
+  if (form == NT) {
+    for (let j = j0; j < j1; j += 8) {
+      const live = min(8, j1 - j);
+      for (let r = 0; r < live; r++) {
+        dequantize(format, rows + <usize>r * ROW, w + <usize>(j + r) * row, scales + <usize>(j + r) * scale_row, k0, k0 + kc);
+      }
+      transpose8(panels + <usize>((j - j0) >> 3) * panel, rows, ROW, live, kc);
+    }
+    return;
+  }
+  for (let l = 0; l < kc; l++) {
+    dequantize(format, rows, w + <usize>(k0 + l) * row, scales + <usize>(k0 + l) * scale_row, j0, j1);
+    let to = panels + ((<usize>l) << 5);
+    for (let from = rows; from < rows + ((<usize>(j1 - j0)) << 2); from += 32) {
+      v128.store(to, v128.load(from));
+      v128.store(to, v128.load(from, 16), 16);
+      to += panel;
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function product(form: i32, format: i32, c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  const width = form == NT ? n : k;
+  const depth = form == NT ? k : n;
+  const across = (width + NC - 1) / NC;
+  const row_a = (<usize>lda) << 2;
+  const row_c = (<usize>ldc) << 2;
+  for (let item = lo; item < hi; item++) {
+    const j0 = (item % across) * NC;
+    const j1 = min(j0 + NC, width);
+    const top = item / across * MB;
+    const bottom = min(top + MB, m);
+    for (let k0 = 0; k0 < depth; k0 += KC) {
+      const kc = min(KC, depth - k0);
+      const add = accumulate != 0 || k0 > 0;
+      fill_panels(form, format, w, scales, k, j0, j1, k0, kc);
+      for (let i0 = top; i0 < bottom; i0 += MC) {
+        const i1 = min(i0 + MC, bottom);
+        for (let i = i0; i < i1; i += 8) {
+          transpose8(TLS + (<usize>((i - i0) >> 3) * kc << 5), a + <usize>i * row_a + ((<usize>k0) << 2), row_a, i1 - i, kc);
+        }
+        for (let j = j0; j < j1; j += 8) {
+          const panel = TLS + PANELS + ((<usize>((j - j0) >> 3) * kc) << 5);
+          const bj = has_bias && k0 == 0 ? bias + ((<usize>j) << 2) : 0;
+          for (let i = i0; i < i1; i += 4) {
+            const at = TLS + (<usize>((i - i0) >> 3) * kc << 5) + ((<usize>(i & 4)) << 2);
+            block(at, panel, kc, c + <usize>i * row_c + ((<usize>j) << 2), row_c, i1 - i, j1 - j, add, bj);
+          }
+        }
+      }
+    }
+  }
+}
+
+/** Few rows of NT: STRIP columns per item, dot products with one dequantised row of W at a time, four accumulators. */
+// @ts-ignore: decorator
+@inline
+function direct(format: i32, c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  const row = row_bytes(format, k);
+  const scale_row = scale_bytes(format, k);
+  const b = TLS + ROWS;
+  for (let j = lo * STRIP; j < min(hi * STRIP, n); j++) {
+    for (let k0 = 0; k0 < k; k0 += KC) {
+      const kc = min(KC, k - k0);
+      dequantize(format, b, w + <usize>j * row, scales + <usize>j * scale_row, k0, k0 + kc);
+      const vec = kc & ~15;
+      const bj = has_bias && k0 == 0 ? bias + ((<usize>j) << 2) : 0;
+      for (let i = 0; i < m; i++) {
+        const x = a + ((<usize>i * lda + k0) << 2);
+        let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
+        let l = 0;
+        for (; l < vec; l += 16) {
+          const o = (<usize>l) << 2;
+          s0 = fma4(v128.load(x + o), v128.load(b + o), s0);
+          s1 = fma4(v128.load(x + o, 16), v128.load(b + o, 16), s1);
+          s2 = fma4(v128.load(x + o, 32), v128.load(b + o, 32), s2);
+          s3 = fma4(v128.load(x + o, 48), v128.load(b + o, 48), s3);
+        }
+        let s = hsum4(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)));
+        for (; l < kc; l++) s += load<f32>(x + ((<usize>l) << 2)) * load<f32>(b + ((<usize>l) << 2));
+        put1(c + ((<usize>i * ldc + j) << 2), s, accumulate != 0 || k0 > 0, bj);
+      }
+    }
+  }
+}
+
+/** Rows by index, a work item is a token; KC elements at a time through scratch, as whole groups are written. */
+// @ts-ignore: decorator
+@inline
+function gather(format: i32, y: usize, ids: usize, w: usize, scales: usize, k: i32, first: i32, n: i32, fill: i32, lo: i32, hi: i32): void {
+  const row = row_bytes(format, k);
+  const scale_row = scale_bytes(format, k);
+  for (let t = lo; t < hi; t++) {
+    const to = y + ((<usize>t * k) << 2);
+    const r = <usize>(load<u32>(ids + ((<usize>t) << 2)) - first);
+    if (r < <usize>n) {
+      for (let k0 = 0; k0 < k; k0 += KC) {
+        const k1 = min(k0 + KC, k);
+        dequantize(format, TLS, w + r * row, scales + r * scale_row, k0, k1);
+        memory.copy(to + ((<usize>k0) << 2), TLS, (<usize>(k1 - k0)) << 2);
+      }
+    } else if (fill) memory.fill(to, 0, (<usize>k) << 2);
+  }
+}
+
+export function qmatmul_nt_f32(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  product(NT, F32, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nt_f16(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  product(NT, F16, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nt_int8(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  product(NT, INT8, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nt_int4(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  product(NT, INT4, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nn_f32(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  product(NN, F32, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nn_f16(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  product(NN, F16, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nn_int8(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  product(NN, INT8, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nn_int4(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  product(NN, INT4, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nt_f32_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  direct(F32, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nt_f16_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  direct(F16, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nt_int8_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  direct(INT8, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qmatmul_nt_int4_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+  direct(INT4, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
+}
+
+export function qgather_f32(y: usize, ids: usize, w: usize, scales: usize, tokens: i32, k: i32, first: i32, n: i32, fill: i32, lo: i32,
+  hi: i32): void {
+  gather(F32, y, ids, w, scales, k, first, n, fill, lo, hi);
+}
+
+export function qgather_f16(y: usize, ids: usize, w: usize, scales: usize, tokens: i32, k: i32, first: i32, n: i32, fill: i32, lo: i32,
+  hi: i32): void {
+  gather(F16, y, ids, w, scales, k, first, n, fill, lo, hi);
+}
+
+export function qgather_int8(y: usize, ids: usize, w: usize, scales: usize, tokens: i32, k: i32, first: i32, n: i32, fill: i32, lo: i32,
+  hi: i32): void {
+  gather(INT8, y, ids, w, scales, k, first, n, fill, lo, hi);
+}
+
+export function qgather_int4(y: usize, ids: usize, w: usize, scales: usize, tokens: i32, k: i32, first: i32, n: i32, fill: i32, lo: i32,
+  hi: i32): void {
+  gather(INT4, y, ids, w, scales, k, first, n, fill, lo, hi);
+}

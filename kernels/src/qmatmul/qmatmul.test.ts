@@ -1,0 +1,134 @@
+/**
+ * Plan. Every format in both directions and by row index, against the oracle on every backend. The words are drawn, so every bit pattern
+ * that a format allows comes up: halves from subnormal to 2, q = -127..127 and -7..7, scales from 2^-20 on. One axis at a time
+ * around a control: rows on both sides of the few-rows paths (4) and of the blocks (32, 64, 256); columns around 8, 64; depth around the
+ * padding (4, 8, 32), 16 and 256. Columns of a wider matrix: neighbours stay as they were. Epilogue: bias, accumulate, c left unread.
+ * Gather: ids outside give zeros or are passed over. NN is the gradient of NT: finite differences. The layouts' bytes.
+ */
+import type { HostBuffers, Params } from '@eagrl/kernels';
+import { assertClose, type KernelCase, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { expect, test } from 'vitest';
+import { rowWords, scaleWords, WEIGHT_TYPES, type WeightType } from './format.ts';
+import { qmatmul } from './qmatmul.ts';
+
+/** A stored matrix of drawn words whose elements are of order 1, padding as the format wants it. */
+function matrix(r: Random, dtype: WeightType, n: number, k: number): { w: Uint32Array<ArrayBuffer>; scales: Uint32Array<ArrayBuffer> } {
+  const width = rowWords(dtype, k);
+  const w = new Uint32Array(n * width);
+  if (dtype === 'f32') return { w: new Uint32Array(r.normals(n * k).buffer), scales: new Uint32Array(0) };
+  const bits = { f16: 16, int8: 8, int4: 4 }[dtype];
+  const per = 32 / bits;
+  const draw = (): number => {
+    // Sign and mantissa of any kind, exponents from subnormal up to below 2.
+    if (dtype === 'f16') return (r.int(2) << 15) | (r.int(16) << 10) | r.int(1024);
+    return dtype === 'int8' ? (r.int(255) - 127) & 255 : 1 + r.int(15);
+  };
+  for (let row = 0; row < n; row++) {
+    for (let i = 0; i < width * per; i++) {
+      // int4: byte b of a word holds elements b and b + 4; drawn bits need no order, only the padding does.
+      const place = dtype === 'int4' ? (i & ~7) + 2 * (i & 3) + ((i >> 2) & 1) : i;
+      const value = i < k ? draw() : dtype === 'int4' ? 8 : 0;
+      w[row * width + Math.floor(place / per)] |= value << (bits * (place % per));
+    }
+  }
+  const scale = () => {
+    const s = new Float32Array([(0.2 + r.next()) / (dtype === 'int8' ? 127 : 7)]);
+    if (r.int(8) === 0) s[0] *= 2 ** -16;
+    return new Uint32Array(s.buffer)[0] >>> 16;
+  };
+  return { w, scales: Uint32Array.from({ length: n * scaleWords(dtype, k) }, () => (scale() | (scale() << 16)) >>> 0) };
+}
+
+const shape = (form: 'nt' | 'nn', m: number, n: number, k: number, more: Params = {}): Params => ({
+  ...{ m, n, k, lda: form === 'nt' ? k : n, ldc: form === 'nt' ? n : k, accumulate: 0, has_bias: 0 },
+  ...more,
+});
+
+const SHAPES = [
+  [33, 40, 37],
+  [1, 1, 1],
+  ...[2, 4, 5, 31, 64, 65].map((m) => [m, 40, 37]),
+  [258, 9, 33],
+  ...[7, 8, 63, 64, 65].map((n) => [33, n, 37]),
+  ...[4, 8, 31, 32, 33, 256, 260].map((k) => [33, 20, k]),
+  [3, 20, 291],
+  [3, 270, 70],
+  [7, 270, 70],
+];
+/** The formats differ in how a row is unpacked alone: the whole sweep is int4's, the others take the ends of rows. */
+const OTHERS = [[33, 40, 37], [1, 1, 1], ...[4, 8, 31, 260].map((k) => [33, 20, k]), [3, 20, 291], [3, 70, 70]];
+
+for (const form of ['nt', 'nn'] as const) {
+  for (const dtype of WEIGHT_TYPES) {
+    const entry = `qmatmul_${form}_${dtype}`;
+    const inputs = (r: Random, p: Params): HostBuffers => {
+      const need = qmatmul.entries[entry].size(p);
+      const c = p.accumulate || p.ldc > (form === 'nt' ? p.n : p.k) ? r.normals(need.c) : new Float32Array(need.c).fill(Number.NaN);
+      return { c, a: r.normals(need.a), bias: r.normals(Math.max(need.bias, 1)), ...matrix(r, dtype, p.n, p.k) };
+    };
+    const of = (title: string, params: Params): KernelCase => ({ title, params, inputs, tolerance: TOLERANCE.reduction });
+    testKernel(qmatmul, entry, [
+      ...(dtype === 'int4' ? SHAPES : OTHERS).map(([m, n, k]) => of(`m=${m} n=${n} k=${k}`, shape(form, m, n, k))),
+      ...[3, 30].flatMap((m) => [
+        of(`bias and accumulate m=${m}`, shape(form, m, 41, 300, { has_bias: 1, accumulate: 1 })),
+        of(`columns of a wider matrix m=${m}`, shape(form, m, 41, 43, { lda: 50, ldc: 61 })),
+      ]),
+    ]);
+  }
+}
+
+for (const dtype of WEIGHT_TYPES) {
+  const gather = (title: string, tokens: number, n: number, k: number, more: Params = {}): KernelCase => ({
+    title,
+    params: { tokens, k, first: 0, n, fill: 1, ...more },
+    inputs: (r, p) => ({
+      y: r.normals(p.tokens * p.k),
+      ids: r.ints(p.tokens, p.n + p.first + 3),
+      ...matrix(r, dtype, p.n, p.k),
+    }),
+    tolerance: TOLERANCE.elementwise,
+  });
+  testKernel(qmatmul, `qgather_${dtype}`, [
+    gather('zeros outside', 33, 20, 37),
+    gather('one row', 1, 1, 1),
+    gather('rows 20 to 40, others left', 65, 20, 300, { first: 20, fill: 0 }),
+    gather('whole groups', 5, 7, 256),
+  ]);
+}
+
+test('bytes: f16 16, int8 8.5, int4 4.5 bits per weight of a multiple of 64', () => {
+  const bits = (dtype: WeightType, k: number) => (32 * (rowWords(dtype, k) + scaleWords(dtype, k))) / k;
+  expect(WEIGHT_TYPES.map((t) => bits(t, 896))).toEqual([32, 16, 8.5, 4.5]);
+  expect(WEIGHT_TYPES.map((t) => [rowWords(t, 33), scaleWords(t, 33)])).toEqual([
+    [33, 0],
+    [20, 0],
+    [16, 1],
+    [8, 1],
+  ]);
+});
+
+test('halves: subnormals, infinities, NaN and -0 as IEEE has them', () => {
+  const w = Uint32Array.of(0x80000001, 0x7c0003ff, 0x7e01fc00, 0x00003c00);
+  const ids = Uint32Array.of(0);
+  const y = new Float64Array(8);
+  qmatmul.ref.qgather_f16({ y, w, scales: [], ids }, { tokens: 1, k: 8, first: 0, n: 1, fill: 1 });
+  expect([...y]).toEqual([2 ** -24, -0, 1023 * 2 ** -24, Infinity, -Infinity, Number.NaN, 1, 0]);
+});
+
+test('qmatmul_nn ref is the gradient of qmatmul_nt: finite differences', () => {
+  const r = new Random('qmatmul fd');
+  const [m, n, k] = [3, 4, 37];
+  const stored = matrix(r, 'int4', n, k);
+  const [a, dc] = [m * k, m * n].map((size) => Float64Array.from(r.normals(size)));
+  const bias = new Float64Array(0);
+  const loss = (x: Float64Array) => {
+    const c = new Float64Array(m * n);
+    qmatmul.ref.qmatmul_nt_int4({ c, a: x, bias, ...stored }, shape('nt', m, n, k) as never);
+    return c.reduce((s, v, i) => s + v * dc[i], 0);
+  };
+  const da = new Float64Array(m * k);
+  qmatmul.ref.qmatmul_nn_int4({ c: da, a: dc, bias, ...stored }, shape('nn', m, n, k) as never);
+  const h = 1e-5;
+  const slopes = a.map((v, i) => (loss(a.with(i, v + h)) - loss(a.with(i, v - h))) / (2 * h));
+  assertClose(da, slopes, TOLERANCE.finiteDifference);
+});

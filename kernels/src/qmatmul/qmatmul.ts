@@ -1,0 +1,90 @@
+import { ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32 } from '../common/spec.ts';
+import wasm from '../gen/qmatmul.wasm.ts';
+import wgsl from '../gen/qmatmul.wgsl.ts';
+import { rowWords, scaleWords, WEIGHT_TYPES, type WeightType } from './format.ts';
+import * as ref from './qmatmul.ref.ts';
+
+interface Shape {
+  m: number;
+  n: number;
+  k: number;
+  lda: number;
+  ldc: number;
+  accumulate: number;
+  has_bias: number;
+}
+interface Rows {
+  tokens: number;
+  k: number;
+  n: number;
+}
+
+/** Outputs per workgroup, rows up to which the sum is shared out instead, and columns per workgroup then: qmatmul.wgsl. */
+const TILE = 64;
+const FEW = 4;
+const FEW_COLUMNS = { nt: 8, nn: 64 } as const;
+/** Outputs per work item, and the rows up to which NT takes dot products, and columns per item then: qmatmul.as.ts. */
+const MB = 256;
+const NC = 64;
+const DIRECT_ROWS = 4;
+const STRIP = 32;
+
+const weightBytes = (dtype: WeightType, n: number, k: number): number => 4 * n * (rowWords(dtype, k) + scaleWords(dtype, k));
+
+function product(form: 'nt' | 'nn', dtype: WeightType): KernelEntry {
+  const width = ({ n, k }: Shape) => (form === 'nt' ? n : k);
+  const depth = ({ n, k }: Shape) => (form === 'nt' ? k : n);
+  const direct = ({ m }: Shape) => form === 'nt' && m <= DIRECT_ROWS;
+  const name = `qmatmul_${form}_${dtype}`;
+  return {
+    bindings: [f32('c', 'read_write'), f32('a'), u32('w'), u32('scales'), f32('bias')],
+    params: { m: 'u32', n: 'u32', k: 'u32', lda: 'u32', ldc: 'u32', accumulate: 'u32', has_bias: 'u32' },
+    size: (s: Shape) => ({
+      c: (s.m - 1) * s.ldc + width(s),
+      a: (s.m - 1) * s.lda + depth(s),
+      w: s.n * rowWords(dtype, s.k),
+      scales: s.n * scaleWords(dtype, s.k),
+      bias: s.has_bias ? width(s) : 0,
+    }),
+    grid: (s: Shape) => grid1d(s.m <= FEW ? ceilDiv(width(s), FEW_COLUMNS[form]) : ceilDiv(s.m, TILE) * ceilDiv(width(s), TILE)),
+    phases: [
+      { export: name, work: (s: Shape) => (direct(s) ? 0 : ceilDiv(s.m, MB) * ceilDiv(width(s), NC)) },
+      ...(form === 'nt' ? [{ export: `${name}_direct`, work: (s: Shape) => (direct(s) ? ceilDiv(s.n, STRIP) : 0) }] : []),
+    ],
+    flops: ({ m, n, k }: Shape) => 2 * m * n * k,
+    bytes: (s: Shape) => weightBytes(dtype, s.n, s.k) + 4 * s.m * (depth(s) + (s.accumulate ? 2 : 1) * width(s)),
+  };
+}
+
+function gather(dtype: WeightType): KernelEntry {
+  return {
+    bindings: [f32('y', 'read_write'), u32('ids'), u32('w'), u32('scales')],
+    params: { tokens: 'u32', k: 'u32', first: 'u32', n: 'u32', fill: 'u32' },
+    size: ({ tokens, k, n }: Rows) => ({ y: tokens * k, ids: tokens, w: n * rowWords(dtype, k), scales: n * scaleWords(dtype, k) }),
+    grid: ({ tokens, k }: Rows) => grid1d(ceilDiv(tokens * ceilDiv(k, 4), 64)),
+    work: ({ tokens }: Rows) => tokens,
+    flops: ({ tokens, k }: Rows) => tokens * k,
+    bytes: ({ tokens, k }: Rows) => weightBytes(dtype, tokens, k) + 4 * tokens * (k + 1),
+  };
+}
+
+/**
+ * Products with a frozen matrix W (n, k) kept as f32, f16, int8 or int4 (format.ts); it is dequantised inside, sums are f32.
+ * `qmatmul_nt_*`: c (m, n) = a (m, k) W^T. `qmatmul_nn_*`: c (m, k) = a (m, n) W, the way back. Rows of a and c lie `lda` and `ldc` elements
+ * apart, so that c, or a, may be some columns of a wider matrix: blocks of W's rows are multiplied one after the other. With
+ * accumulate = 0 what c holds is not read. `qgather_*`: y (tokens, k) = rows ids - first of W; for ids outside of its n rows y is set
+ * to 0 (fill = 1) or left as it is (0).
+ */
+export const qmatmul = {
+  name: 'qmatmul',
+  wgsl,
+  wasm,
+  ref,
+  entries: Object.fromEntries(
+    WEIGHT_TYPES.flatMap((t) => [
+      [`qmatmul_nt_${t}`, product('nt', t)],
+      [`qmatmul_nn_${t}`, product('nn', t)],
+      [`qgather_${t}`, gather(t)],
+    ]),
+  ) as Readonly<Record<string, KernelEntry>>,
+} satisfies KernelSpec;
