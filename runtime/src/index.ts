@@ -1,3 +1,4 @@
+export { WEIGHT_TYPES, type WeightType } from '@eagrl/kernels';
 export { ReferenceBackend } from './backend/reference.ts';
 export type { Backend, BackendKind, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice } from './backend.ts';
 export { SLICE_ALIGN } from './backend.ts';
@@ -7,7 +8,7 @@ export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devi
 export { DeviceError } from './errors.ts';
 export { type Completion, Engine, type EngineOptions, type SampleRequest, type SamplingOptions, type SeqId } from './generate/engine.ts';
 export { EngineError } from './generate/engine_error.ts';
-export { checkParams, type LoadOptions, loadOptimizer, loadParams, saveOptimizer, saveParams } from './io/checkpoint.ts';
+export { checkParams, type LoadOptions, loadOptimizer, loadParams, loadWeights, saveOptimizer, saveParams } from './io/checkpoint.ts';
 export {
   type ByteSource,
   encodeFloats,
@@ -49,10 +50,12 @@ export { matmul } from './ops/matmul.ts';
 export { rmsnorm } from './ops/rmsnorm.ts';
 export { rope } from './ops/rope.ts';
 export { swiglu } from './ops/swiglu.ts';
+export type { Weight } from './ops/weight.ts';
 export { AdamW, type AdamWOptions, type StepResult } from './optim/adamw.ts';
 export { learningRate, SCHEDULES, type Schedule } from './optim/schedule.ts';
 export { type Pack, type PromptGroup, packGroups, packTokens, splitPacks } from './pack.ts';
 export { type Parameter, type ParamSpec, ParamStore } from './params.ts';
 export { normals, streamOf, uniforms } from './rng.ts';
+export { type StoredMatrix, type StoredPart, StoredWeights } from './stored.ts';
 export { Tape } from './tape.ts';
 export { sizeOf, type Tensor, view } from './tensor.ts';

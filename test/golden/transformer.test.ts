@@ -96,7 +96,7 @@ describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) 
         const { vocab_size: vocab, hidden_size: dim } = model.config;
         const hidden = model.forward(pack);
         const out = ctx.tensor([pack.rows.length, vocab]);
-        matmul(ctx, 'nt', out, hidden, model.headWeight.value, { m: pack.rows.length, n: vocab, k: dim });
+        matmul(ctx, 'nt', out, hidden, (model.headWeight as Parameter).value, { m: pack.rows.length, n: vocab, k: dim });
         return ctx.read(out);
       });
 

@@ -25,7 +25,7 @@ function logits({ model }: Policy): Promise<Float32Array> {
     const hidden = model.forward(pack);
     const [rows, dim] = hidden.shape;
     const result = ctx.tensor([rows, model.config.vocab_size]);
-    matmul(ctx, 'nt', result, hidden, model.headWeight.value, { m: rows, n: model.config.vocab_size, k: dim });
+    matmul(ctx, 'nt', result, hidden, (model.headWeight as Parameter).value, { m: rows, n: model.config.vocab_size, k: dim });
     return ctx.read(result);
   });
 }

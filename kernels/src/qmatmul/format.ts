@@ -1,7 +1,7 @@
 /**
  * How a frozen matrix W (N, K) lies in memory, row by row, in 32-bit words. `scales` is empty for f32 and f16.
  *
- *   f32   K words.
+ *   f32   K numbers as they are.
  *   f16   two IEEE binary16 in a word, the earlier element in the low half; rows padded with zeros to multiples of 8 elements.
  *   int8  four bytes in a word, the earliest lowest, q in [-127, 127]; w = q s.
  *   int4  eight elements in a word: byte b holds element b in its low half and element b + 4 in its high half, each q + 8 with q in
@@ -29,7 +29,7 @@ export function rowWords(dtype: WeightType, k: number): number {
 /** Words of the scales of a row of `k` elements. */
 export const scaleWords = (dtype: WeightType, k: number): number => (dtype === 'int8' || dtype === 'int4' ? Math.ceil(groups(k) / 2) : 0);
 
-/** A stored matrix as the host sees it. */
+/** A stored matrix as the host sees it: u32 words, or f32 numbers where that is the format. */
 export interface StoredWords {
   readonly w: ArrayLike<number>;
   readonly scales: ArrayLike<number>;
@@ -37,6 +37,7 @@ export interface StoredWords {
 
 const words = new Uint32Array(1);
 const floats = new Float32Array(words.buffer);
+/** The number whose bits are `word`. */
 function asFloat(word: number): number {
   words[0] = word;
   return floats[0];
@@ -54,7 +55,7 @@ function half(bits: number): number {
 /** Element (row, i) of a stored matrix with rows of `k` elements, exactly. */
 export function element(dtype: WeightType, { w, scales }: StoredWords, k: number, row: number, i: number): number {
   const start = row * rowWords(dtype, k);
-  if (dtype === 'f32') return asFloat(w[start + i]);
+  if (dtype === 'f32') return w[start + i];
   if (dtype === 'f16') return half((w[start + (i >> 1)] >>> (16 * (i & 1))) & 0xffff);
   const g = Math.floor(i / GROUP);
   const pair = scales[row * scaleWords(dtype, k) + (g >> 1)];

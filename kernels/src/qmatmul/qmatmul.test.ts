@@ -5,17 +5,17 @@
  * padding (4, 8, 32), 16 and 256. Columns of a wider matrix: neighbours stay as they were. Epilogue: bias, accumulate, c left unread.
  * Gather: ids outside give zeros or are passed over. NN is the gradient of NT: finite differences. The layouts' bytes.
  */
-import type { HostBuffers, Params } from '@eagrl/kernels';
+import type { HostArray, HostBuffers, Params } from '@eagrl/kernels';
 import { assertClose, type KernelCase, Random, TOLERANCE, testKernel } from '@eagrl/testing';
 import { expect, test } from 'vitest';
 import { rowWords, scaleWords, WEIGHT_TYPES, type WeightType } from './format.ts';
 import { qmatmul } from './qmatmul.ts';
 
 /** A stored matrix of drawn words whose elements are of order 1, padding as the format wants it. */
-function matrix(r: Random, dtype: WeightType, n: number, k: number): { w: Uint32Array<ArrayBuffer>; scales: Uint32Array<ArrayBuffer> } {
+function matrix(r: Random, dtype: WeightType, n: number, k: number): { w: HostArray; scales: Uint32Array<ArrayBuffer> } {
+  if (dtype === 'f32') return { w: r.normals(n * k), scales: new Uint32Array(0) };
   const width = rowWords(dtype, k);
   const w = new Uint32Array(n * width);
-  if (dtype === 'f32') return { w: new Uint32Array(r.normals(n * k).buffer), scales: new Uint32Array(0) };
   const bits = { f16: 16, int8: 8, int4: 4 }[dtype];
   const per = 32 / bits;
   const draw = (): number => {

@@ -1,4 +1,4 @@
-import { ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32 } from '../common/spec.ts';
+import { type Binding, ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32 } from '../common/spec.ts';
 import wasm from '../gen/qmatmul.wasm.ts';
 import wgsl from '../gen/qmatmul.wgsl.ts';
 import { rowWords, scaleWords, WEIGHT_TYPES, type WeightType } from './format.ts';
@@ -31,13 +31,15 @@ const STRIP = 32;
 
 const weightBytes = (dtype: WeightType, n: number, k: number): number => 4 * n * (rowWords(dtype, k) + scaleWords(dtype, k));
 
+const weights = (dtype: WeightType): Binding => (dtype === 'f32' ? f32('w') : u32('w'));
+
 function product(form: 'nt' | 'nn', dtype: WeightType): KernelEntry {
   const width = ({ n, k }: Shape) => (form === 'nt' ? n : k);
   const depth = ({ n, k }: Shape) => (form === 'nt' ? k : n);
   const direct = ({ m }: Shape) => form === 'nt' && m <= DIRECT_ROWS;
   const name = `qmatmul_${form}_${dtype}`;
   return {
-    bindings: [f32('c', 'read_write'), f32('a'), u32('w'), u32('scales'), f32('bias')],
+    bindings: [f32('c', 'read_write'), f32('a'), weights(dtype), u32('scales'), f32('bias')],
     params: { m: 'u32', n: 'u32', k: 'u32', lda: 'u32', ldc: 'u32', accumulate: 'u32', has_bias: 'u32' },
     size: (s: Shape) => ({
       c: (s.m - 1) * s.ldc + width(s),
@@ -58,7 +60,7 @@ function product(form: 'nt' | 'nn', dtype: WeightType): KernelEntry {
 
 function gather(dtype: WeightType): KernelEntry {
   return {
-    bindings: [f32('y', 'read_write'), u32('ids'), u32('w'), u32('scales')],
+    bindings: [f32('y', 'read_write'), u32('ids'), weights(dtype), u32('scales')],
     params: { tokens: 'u32', k: 'u32', first: 'u32', n: 'u32', fill: 'u32' },
     size: ({ tokens, k, n }: Rows) => ({ y: tokens * k, ids: tokens, w: n * rowWords(dtype, k), scales: n * scaleWords(dtype, k) }),
     grid: ({ tokens, k }: Rows) => grid1d(ceilDiv(tokens * ceilDiv(k, 4), 64)),

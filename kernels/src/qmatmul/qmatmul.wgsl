@@ -158,16 +158,11 @@ fn tile(form: u32, format: u32, index: u32, t: u32) {
     }
     workgroupBarrier();
   }
-  let i = i0 + 4u * ty;
-  let j = j0 + 4u * tx;
-  put4(i, j, width, l0); put4(i, j + 32u, width, r0);
-  put4(i + 1u, j, width, l1); put4(i + 1u, j + 32u, width, r1);
-  put4(i + 2u, j, width, l2); put4(i + 2u, j + 32u, width, r2);
-  put4(i + 3u, j, width, l3); put4(i + 3u, j + 32u, width, r3);
-  put4(i + 32u, j, width, l4); put4(i + 32u, j + 32u, width, r4);
-  put4(i + 33u, j, width, l5); put4(i + 33u, j + 32u, width, r5);
-  put4(i + 34u, j, width, l6); put4(i + 34u, j + 32u, width, r6);
-  put4(i + 35u, j, width, l7); put4(i + 35u, j + 32u, width, r7);
+  // A loop over an array, not 16 calls: what a call is inlined to is long, and drivers compile it 16 times.
+  let sums = array<vec4f, 16>(l0, r0, l1, r1, l2, r2, l3, r3, l4, r4, l5, r5, l6, r6, l7, r7);
+  for (var x = 0u; x < 16u; x++) {
+    put4(i0 + 4u * ty + x / 2u % 4u + 32u * (x / 8u), j0 + 4u * tx + 32u * (x % 2u), width, sums[x]);
+  }
 }
 
 /** Row r of a exists up to here; the others are read again and not stored. */

@@ -11,7 +11,7 @@
 import { lmHead as lmHeadSpec, sampling as sampleSpec } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
 import { type DecodeRows, NO_SLOT, type Transformer } from '../model/transformer.ts';
-import { matmul } from '../ops/matmul.ts';
+import { timesTransposed } from '../ops/weight.ts';
 import { alignUp, type Tensor, view } from '../tensor.ts';
 import { EngineError } from './engine_error.ts';
 import { type BlockList, KvCache } from './kv_cache.ts';
@@ -376,10 +376,9 @@ export class Engine {
   /** (rows, V). */
   #logits(hidden: Tensor): Tensor {
     const weight = this.#model.headWeight;
-    const [vocab, dim] = weight.shape;
     const [rows] = hidden.shape;
-    const logits = this.#ctx.tensor([rows, vocab]);
-    matmul(this.#ctx, 'nt', logits, hidden, weight.value, { m: rows, n: vocab, k: dim });
+    const logits = this.#ctx.tensor([rows, weight.shape[0]]);
+    timesTransposed(this.#ctx, logits, hidden, weight, rows);
     return logits;
   }
 

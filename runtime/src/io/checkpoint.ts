@@ -1,6 +1,7 @@
 /** Parameters and optimiser state to and from safetensors tensors. Files themselves are the caller's. */
 import type { AdamW } from '../optim/adamw.ts';
 import type { ParamSpec, ParamStore } from '../params.ts';
+import type { StoredWeights } from '../stored.ts';
 import { sizeOf } from '../tensor.ts';
 import { type FloatType, SafetensorsError, type StoredTensor, type TensorToStore } from './safetensors.ts';
 
@@ -56,6 +57,10 @@ const LOAD_CHUNK = 4 * 1024 * 1024;
  */
 export function loadParams(store: ParamStore, tensors: ReadonlyMap<string, StoredTensor>, options: LoadOptions = {}): void {
   checkParams(store.list, tensors, options);
+  fill(store, tensors);
+}
+
+function fill(store: ParamStore, tensors: ReadonlyMap<string, StoredTensor>): void {
   for (const p of store.list) {
     const stored = tensors.get(p.name) as StoredTensor;
     const length = sizeOf(p.shape);
@@ -63,6 +68,26 @@ export function loadParams(store: ParamStore, tensors: ReadonlyMap<string, Store
       const data = stored.read(at, Math.min(length, at + LOAD_CHUNK));
       store.ctx.backend.write({ ...p.value.slice, offset: p.value.slice.offset + at, length: data.length }, data);
     }
+  }
+}
+
+/**
+ * Fills a model's weights, those kept in another format too, as {@link loadParams} does: rows are converted as they are read.
+ * @throws SafetensorsError as {@link checkParams}, before anything is written, and for a number that the format has no place for.
+ */
+export function loadWeights(
+  { params, stored }: { readonly params: ParamStore; readonly stored: StoredWeights | undefined },
+  tensors: ReadonlyMap<string, StoredTensor>,
+  options: LoadOptions = {},
+): void {
+  const matrices = stored?.list ?? [];
+  checkParams([...params.list, ...matrices], tensors, options);
+  fill(params, tensors);
+  for (const m of matrices) {
+    const file = tensors.get(m.name) as StoredTensor;
+    const [rows, k] = m.shape;
+    const step = Math.max(1, Math.floor(LOAD_CHUNK / k));
+    for (let row = 0; row < rows; row += step) stored?.writeRows(m, row, file.read(row * k, Math.min(rows, row + step) * k));
   }
 }
 

@@ -8,7 +8,7 @@
  * parameters. What nobody reads is not computed: past its attention the last layer has only the rows that `forward` returns, and in
  * `prefill` it has keys and values alone.
  */
-import { attentionDecode as decodeSpec } from '@eagrl/kernels';
+import { attentionDecode as decodeSpec, type WeightType } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
 import { add } from '../ops/add.ts';
 import { attention } from '../ops/attention.ts';
@@ -18,10 +18,12 @@ import { matmul } from '../ops/matmul.ts';
 import { rmsnorm } from '../ops/rmsnorm.ts';
 import { rope, ropeTable } from '../ops/rope.ts';
 import { swiglu } from '../ops/swiglu.ts';
+import type { Weight } from '../ops/weight.ts';
 import type { Pack } from '../pack.ts';
-import { type Parameter, type ParamSpec, ParamStore } from '../params.ts';
-import type { Tensor } from '../tensor.ts';
-import type { TransformerConfig } from './config.ts';
+import { type ParamSpec, ParamStore } from '../params.ts';
+import { StoredWeights } from '../stored.ts';
+import { alignUp, sizeOf, type Tensor, view } from '../tensor.ts';
+import { ModelConfigError, type TransformerConfig } from './config.ts';
 import { type InitScheme, initWeights } from './init.ts';
 import { initLora, type LoraConfig, loraNames, loraParams, loraPaths } from './lora.ts';
 
@@ -88,6 +90,12 @@ export function transformerParams(c: TransformerConfig): ParamSpec[] {
   return specs;
 }
 
+/** Whether all parameters fit one buffer, as a ParamStore has them. */
+function bindsAtOnce({ backend }: Context, specs: readonly ParamSpec[]): boolean {
+  const { maxBindingBytes, maxBufferBytes } = backend.info;
+  return 4 * specs.reduce((n, s) => n + alignUp(sizeOf(s.shape)), 0) <= Math.min(maxBindingBytes, maxBufferBytes);
+}
+
 /** Which random numbers an adapter's dropout takes in one forward pass. */
 export interface DropoutDraw {
   readonly seed: number;
@@ -97,8 +105,10 @@ export interface DropoutDraw {
 
 export class Transformer {
   readonly config: TransformerConfig;
-  /** All weights; with an adapter they are frozen, and no gradient of theirs is computed or held. */
+  /** All weights, or all but the matrices in `stored`; with an adapter they are frozen, and no gradient of theirs is computed or held. */
   readonly params: ParamStore;
+  /** Frozen matrices that are kept in another format than f32, or that together exceed what the device binds at once. */
+  readonly stored: StoredWeights | undefined;
   readonly lora: LoraConfig | undefined;
   /** The low-rank matrices, by PEFT's names. */
   readonly adapter: ParamStore | undefined;
@@ -108,32 +118,54 @@ export class Transformer {
   /** Projections with an adapter, numbered. */
   readonly #adapted: ReadonlyMap<string, number> = new Map();
 
-  /** All parameters are zero until `init` or loadParams, those of the adapter until `initAdapter` or loadParams. */
-  constructor(ctx: Context, config: TransformerConfig, lora?: LoraConfig) {
+  /**
+   * Parameters are zero, `stored` matrices unspecified, until `init` or loadWeights; those of the adapter until `initAdapter` or loadParams.
+   * Matrices of another `dtype` than f32 are frozen: an adapter can be trained beside them, they cannot.
+   */
+  constructor(ctx: Context, config: TransformerConfig, lora?: LoraConfig, dtype: WeightType = 'f32') {
     this.#ctx = ctx;
     this.config = config;
     this.lora = lora;
-    this.params = new ParamStore(ctx, transformerParams(config));
+    const specs = transformerParams(config);
+    const apart = dtype !== 'f32' || (lora !== undefined && !bindsAtOnce(ctx, specs));
+    const isMatrix = ({ shape }: ParamSpec) => apart && shape.length === 2;
+    this.params = new ParamStore(
+      ctx,
+      specs.filter((s) => !isMatrix(s)),
+    );
+    if (apart) this.stored = new StoredWeights(ctx, specs.filter(isMatrix), dtype);
     if (lora) {
-      this.adapter = new ParamStore(ctx, loraParams(this.params.list, lora));
-      this.#adapted = new Map(loraPaths(this.params.list, lora).map(({ path }, i) => [path, i]));
+      this.adapter = new ParamStore(ctx, loraParams(specs, lora));
+      this.#adapted = new Map(loraPaths(specs, lora).map(({ path }, i) => [path, i]));
     }
     const { max_position_embeddings: positions, head_dim: dim } = config;
     this.#cosSin = ctx.persist(ctx.from(ropeTable(config), [positions, dim]));
   }
 
   /** (V, C): the embedding itself when the two are tied. */
-  get headWeight(): Parameter {
-    return this.params.get(this.config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
+  get headWeight(): Weight {
+    return this.weight(this.config.tie_word_embeddings ? 'model.embed_tokens.weight' : 'lm_head.weight');
+  }
+
+  /** A matrix of the model by its name in the checkpoint. @throws Error when there is none. */
+  weight(name: string): Weight {
+    return this.stored?.has(name) ? this.stored.get(name) : this.params.get(name);
   }
 
   /** Sets all weights from a seed; a parameter's numbers depend on seed, name and scheme only. See initWeights. */
   init(seed: number, scheme: InitScheme = 'gpt2'): void {
-    for (const [name, values] of initWeights(this.config, this.params.list, seed, scheme)) this.params.write(name, values);
+    for (const [name, values] of initWeights(this.config, transformerParams(this.config), seed, scheme)) {
+      (this.stored?.has(name) ? this.stored : this.params).write(name, values);
+    }
   }
 
-  /** What training changes: the adapter if there is one, else all weights. */
+  /** What training changes: the adapter if there is one, else all weights. @throws ModelConfigError when those are frozen. */
   get trainable(): ParamStore {
+    if (this.stored && !this.adapter) {
+      throw new ModelConfigError(
+        `weights kept as ${this.stored.dtype} are frozen; train an adapter beside them (model.use_peft true), or all weights as f32`,
+      );
+    }
     return this.adapter ?? this.params;
   }
 
@@ -143,16 +175,32 @@ export class Transformer {
     for (const [name, values] of initLora(this.adapter.list, seed)) this.adapter.write(name, values);
   }
 
-  /** Adds the adapter to the weights, W += (alpha / r) B A, and sets B to zero: what the model computes stays the same. */
+  /**
+   * Adds the adapter to the weights, W += (alpha / r) B A, and sets B to zero: what the model computes stays the same.
+   * @throws ModelConfigError when the weights are not kept as f32.
+   */
   mergeAdapter(): void {
-    if (!this.adapter) throw new Error('mergeAdapter: the model has no adapter');
+    const { adapter, stored } = this;
+    if (!adapter) throw new Error('mergeAdapter: the model has no adapter');
+    if (stored && stored.dtype !== 'f32') {
+      throw new ModelConfigError(`mergeAdapter: the weights are kept as ${stored.dtype}; merge into the original ones, loaded as f32`);
+    }
     for (const path of this.#adapted.keys()) {
       const { a, b, scale } = this.#lowRank(path) as LowRank;
       const [out, r] = b.shape;
-      const shape = { m: out, n: a.shape[1], k: r, alpha: scale, accumulate: 1 } as const;
-      matmul(this.#ctx, 'nn', this.params.get(`${path}.weight`).value, b.value, a.value, shape);
-      this.adapter.write(b.name, new Float32Array(out * r));
+      const weight = this.weight(`${path}.weight`);
+      const parts = 'parts' in weight ? weight.parts : [{ start: 0, rows: out, w: weight.value }];
+      for (const { start, rows, w } of parts) {
+        const shape = { m: rows, n: a.shape[1], k: r, alpha: scale, accumulate: 1 } as const;
+        matmul(this.#ctx, 'nn', w, view(b.value, [rows, r], start * r), a.value, shape);
+      }
+      adapter.write(b.name, new Float32Array(out * r));
     }
+  }
+
+  /** One weight as f32 numbers. @throws Error when it is kept in another format. */
+  readWeight(name: string): Promise<Float32Array> {
+    return this.stored?.has(name) ? this.stored.read(name) : this.#ctx.read(this.params.get(name).value);
   }
 
   /**
@@ -170,7 +218,7 @@ export class Transformer {
       ctx.tape?.keep(owner);
       const [positions, flatSeg] = views;
       const seg = { ...flatSeg, shape: [pack.ids.length, 4] };
-      const x = embedding(ctx, this.params.get('model.embed_tokens.weight'), pack.ids);
+      const x = embedding(ctx, this.weight('model.embed_tokens.weight'), pack.ids);
       const attend: Attend = (_, q, k, v) => attention(ctx, q, k, v, seg, { heads, kvHeads, headDim });
       return this.#finalNorm(this.#layers(x, layers, { positions, attend, draw, read: pack.rows }));
     });
@@ -181,7 +229,7 @@ export class Transformer {
     const ctx = this.#ctx;
     this.#expectNoTape('decode');
     return ctx.scope(() => {
-      const x = embedding(ctx, this.params.get('model.embed_tokens.weight'), ids);
+      const x = embedding(ctx, this.weight('model.embed_tokens.weight'), ids);
       return this.#finalNorm(this.#layers(x, this.config.num_hidden_layers, this.#cachedPass(rows, cache)));
     });
   }
@@ -192,7 +240,7 @@ export class Transformer {
     this.#expectNoTape('prefill');
     const last = this.config.num_hidden_layers - 1;
     ctx.scope(() => {
-      const embedded = embedding(ctx, this.params.get('model.embed_tokens.weight'), ids);
+      const embedded = embedding(ctx, this.weight('model.embed_tokens.weight'), ids);
       const pass = this.#cachedPass(rows, cache);
       const x = this.#layers(embedded, last, pass);
       const { k, v } = this.#keysAndValues(last, this.#inputNorm(last, x), pass);
@@ -202,6 +250,7 @@ export class Transformer {
 
   destroy(): void {
     this.params.destroy();
+    this.stored?.destroy();
     this.adapter?.destroy();
     this.#ctx.free(this.#cosSin);
   }
@@ -302,6 +351,6 @@ export class Transformer {
   #project(i: number, from: Tensor, name: string, draw?: DropoutDraw): Tensor {
     const path = `model.layers.${i}.${name}`;
     const bias = this.params.has(`${path}.bias`) ? this.params.get(`${path}.bias`) : undefined;
-    return linear(this.#ctx, from, this.params.get(`${path}.weight`), bias, this.#lowRank(path, draw));
+    return linear(this.#ctx, from, this.weight(`${path}.weight`), bias, this.#lowRank(path, draw));
   }
 }

@@ -4,21 +4,21 @@
  */
 import { elementwise, embedding as spec } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
-import type { Parameter } from '../params.ts';
 import { expectTensor, sizeOf, type Tensor } from '../tensor.ts';
 import { groupIds } from './csr.ts';
+import { rowsByIndex, type Weight } from './weight.ts';
 
 /** Token embedding. `ids` on the device (u32) serve inference; recording needs them on the host. */
-export function embedding(ctx: Context, weight: Parameter, ids: Uint32Array | Tensor): Tensor {
+export function embedding(ctx: Context, weight: Weight, ids: Uint32Array | Tensor): Tensor {
   if (!(ids instanceof Uint32Array)) {
     if (ctx.tape) throw new Error('embedding: expected ids as Uint32Array while a tape records, got a device tensor');
     expectTensor('embedding', 'ids', ids, [-1], 'u32');
-    return lookup(ctx, weight.value, ids);
+    return lookup(ctx, weight, ids);
   }
   const [vocab] = weight.shape;
   const outside = ids.findIndex((id) => id >= vocab);
   if (outside >= 0) throw new Error(`embedding: id ${ids[outside]} at ${outside} is outside the vocabulary of ${vocab}`);
-  const y = lookupHost(ctx, weight.value, ids);
+  const y = withIds(ctx, ids, (device) => lookup(ctx, weight, device));
   ctx.record([y], [], (tape) => weight.grad && scatterAdd(ctx, weight.grad, tape.grad(y), ids));
   return y;
 }
@@ -28,7 +28,12 @@ export function gatherRows(ctx: Context, x: Tensor, rows: Uint32Array): Tensor {
   expectTensor('gatherRows', 'x', x, [-1, -1]);
   const outside = rows.findIndex((r) => r >= x.shape[0]);
   if (outside >= 0) throw new Error(`gatherRows: row ${rows[outside]} is outside x (${x.shape.join(', ')})`);
-  const y = lookupHost(ctx, x, rows);
+  const [vocab, dim] = x.shape;
+  const y = withIds(ctx, rows, (device) => {
+    const found = ctx.tensor([rows.length, dim]);
+    ctx.run(spec, 'embedding_fwd', [found, x, device], { tokens: rows.length, dim, vocab });
+    return found;
+  });
   ctx.record([y], [], (tape) => {
     const into = tape.gradInto(x);
     if (!into) return;
@@ -38,18 +43,16 @@ export function gatherRows(ctx: Context, x: Tensor, rows: Uint32Array): Tensor {
   return y;
 }
 
-function lookupHost(ctx: Context, table: Tensor, ids: Uint32Array): Tensor {
+function withIds(ctx: Context, ids: Uint32Array, find: (device: Tensor) => Tensor): Tensor {
   const device = ctx.from(ids);
-  const y = lookup(ctx, table, device);
+  const y = find(device);
   ctx.free(device);
   return y;
 }
 
-function lookup(ctx: Context, table: Tensor, ids: Tensor): Tensor {
-  const [vocab, dim] = table.shape;
-  const tokens = ids.shape[0];
-  const y = ctx.tensor([tokens, dim]);
-  ctx.run(spec, 'embedding_fwd', [y, table, ids], { tokens, dim, vocab });
+function lookup(ctx: Context, weight: Weight, ids: Tensor): Tensor {
+  const y = ctx.tensor([ids.shape[0], weight.shape[1]]);
+  rowsByIndex(ctx, y, weight, ids);
   return y;
 }
 

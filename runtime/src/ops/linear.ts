@@ -1,6 +1,7 @@
 /**
  * y (N, O) = x (N, I) W^T + bias, W (O, I).
- * Backward: dx = dy W, assigned or added; dW += dy^T x; dbias += column sums of dy. Saves nothing; reads x again.
+ * Backward: dx = dy W, assigned or added; dW += dy^T x; dbias += column sums of dy. Saves nothing; reads x again. W may be a frozen matrix in
+ * another format (stored.ts): then it has no dW.
  *
  * With a low-rank adapter A (R, I), B (O, R), s = scale: y += s u B^T with u = drop(x) A^T, saved.
  * Backward: du = s dy B; dB += s dy^T u; dA += du^T drop(x); the gradient of drop(x) gets du A. drop keeps all without `dropout`.
@@ -12,6 +13,7 @@ import type { Tape } from '../tape.ts';
 import { expectTensor, type Tensor } from '../tensor.ts';
 import { type DropoutOptions, dropout } from './dropout.ts';
 import { matmul } from './matmul.ts';
+import { times, timesTransposed, type Weight } from './weight.ts';
 
 /** Matrices of a low-rank adapter, and what it is multiplied by. */
 export interface LowRank {
@@ -21,18 +23,18 @@ export interface LowRank {
   readonly dropout?: DropoutOptions;
 }
 
-export function linear(ctx: Context, x: Tensor, weight: Parameter, bias?: Parameter, adapter?: LowRank): Tensor {
+export function linear(ctx: Context, x: Tensor, weight: Weight, bias?: Parameter, adapter?: LowRank): Tensor {
   const [o, i] = weight.shape;
   expectTensor('linear', 'x', x, [-1, i]);
   const n = x.shape[0];
   const low = adapter && lowRank(ctx, x, adapter);
   const y = ctx.tensor([n, o]);
-  matmul(ctx, 'nt', y, x, weight.value, { m: n, n: o, k: i, bias: bias?.value });
+  timesTransposed(ctx, y, x, weight, n, bias?.value);
   low?.addTo(y);
   ctx.record([y], low ? [low.u] : [], (tape) => {
     const dy = tape.grad(y);
     const into = tape.gradInto(x);
-    if (into) matmul(ctx, 'nn', into.dx, dy, weight.value, { m: n, n: i, k: o, accumulate: into.accumulate });
+    if (into) times(ctx, into.dx, dy, weight, n, into.accumulate);
     if (weight.grad) matmul(ctx, 'tn', weight.grad, dy, x, { m: o, n: i, k: n, accumulate: 1 });
     if (bias?.grad) ctx.run(biasSpec, 'bias_bwd', [bias.grad, dy], { rows: n, cols: o });
     low?.backward(tape, dy);

@@ -1,13 +1,13 @@
 /**
  * The language-model head in chunks of rows: logits = h W^T exist for one chunk at a time, never as (N, V).
- * h (N, C), W (V, C). Two ends: log-probability and entropy of given tokens (policy optimisation), and cross-entropy (SFT).
+ * h (N, C), W (V, C), trained or frozen. Two ends: log-probability and entropy of given tokens (policy optimisation), and cross-entropy (SFT).
  */
 import { crossEntropy as crossEntropySpec, lmHead as lmHeadSpec } from '@eagrl/kernels';
 import { SLICE_ALIGN } from '../backend.ts';
 import type { Context } from '../context.ts';
-import type { Parameter } from '../params.ts';
 import { expectTensor, type Tensor, view } from '../tensor.ts';
 import { matmul } from './matmul.ts';
+import { times, timesTransposed, type Weight } from './weight.ts';
 
 /** Elements of logits at a time: 16 MiB, which stays near the caches for small vocabularies and is 1/10 of a 0.5B model's activations. */
 const CHUNK_ELEMENTS = 4 * 1024 * 1024;
@@ -21,7 +21,7 @@ interface Chunk {
 }
 
 /** Computes each chunk's logits and calls `use`; the last chunk is shorter. */
-function forEachChunk(ctx: Context, h: Tensor, weight: Parameter, use: (chunk: Chunk, start: number) => void): void {
+function forEachChunk(ctx: Context, h: Tensor, weight: Weight, use: (chunk: Chunk, start: number) => void): void {
   const [vocab, dim] = weight.shape;
   const [total] = h.shape;
   // Views start at multiples of SLICE_ALIGN elements, so chunks are whole multiples of as many rows.
@@ -31,7 +31,7 @@ function forEachChunk(ctx: Context, h: Tensor, weight: Parameter, use: (chunk: C
     const rows = Math.min(step, total - start);
     const logits = view(buffer, [rows, vocab]);
     const hidden = view(h, [rows, dim], start * dim);
-    matmul(ctx, 'nt', logits, hidden, weight.value, { m: rows, n: vocab, k: dim });
+    timesTransposed(ctx, logits, hidden, weight, rows);
     use({ rows, logits, hidden, cut: (t) => view(t, [rows], start) }, start);
   }
   ctx.free(buffer);
@@ -42,19 +42,18 @@ function chunkBackward(
   ctx: Context,
   chunk: Chunk,
   start: number,
-  weight: Parameter,
+  weight: Weight,
   into: { dx: Tensor; accumulate: 0 | 1 } | undefined,
 ): void {
   const [vocab, dim] = weight.shape;
   const { rows, logits, hidden } = chunk;
   if (into) {
-    const dh = view(into.dx, [rows, dim], start * dim);
-    matmul(ctx, 'nn', dh, logits, weight.value, { m: rows, n: dim, k: vocab, accumulate: into.accumulate });
+    times(ctx, view(into.dx, [rows, dim], start * dim), logits, weight, rows, into.accumulate);
   }
   if (weight.grad) matmul(ctx, 'tn', weight.grad, logits, hidden, { m: vocab, n: dim, k: rows, accumulate: 1 });
 }
 
-function checkTargets(op: string, h: Tensor, weight: Parameter, targets: Uint32Array): void {
+function checkTargets(op: string, h: Tensor, weight: Weight, targets: Uint32Array): void {
   const [vocab, dim] = weight.shape;
   expectTensor(op, 'h', h, [targets.length, dim]);
   const outside = targets.findIndex((t) => t >= vocab);
@@ -68,7 +67,7 @@ function checkTargets(op: string, h: Tensor, weight: Parameter, targets: Uint32A
 export function lmHeadLogprobs(
   ctx: Context,
   h: Tensor,
-  weight: Parameter,
+  weight: Weight,
   targets: Uint32Array,
   { temperature = 1 } = {},
 ): { logprobs: Tensor; entropy: Tensor } {
@@ -99,7 +98,7 @@ export function lmHeadLogprobs(
  * losses[n] = -weights[n] log softmax(h[n] W^T)[targets[n]], (N). While a tape records, the gradient of their sum is computed here:
  * dW += at once, dh goes to the tape as the gradient of h; the tape's backward then needs no root and no seed.
  */
-export function lmHeadCrossEntropy(ctx: Context, h: Tensor, weight: Parameter, targets: Uint32Array, weights: Float32Array): Tensor {
+export function lmHeadCrossEntropy(ctx: Context, h: Tensor, weight: Weight, targets: Uint32Array, weights: Float32Array): Tensor {
   checkTargets('lmHeadCrossEntropy', h, weight, targets);
   if (weights.length !== targets.length) throw new Error(`lmHeadCrossEntropy: ${targets.length} targets, ${weights.length} weights`);
   const [vocab] = weight.shape;

@@ -1,0 +1,82 @@
+/** Rows of f32 numbers in the formats of kernels/src/qmatmul/format.ts. */
+import { GROUP, rowWords, scaleWords, type WeightType } from '@eagrl/kernels';
+import { f32ToF16 } from './float16.ts';
+import { SafetensorsError } from './safetensors.ts';
+
+/** Largest |q| of a whole-number format. */
+const QMAX = { int8: 127, int4: 7 } as const;
+const MAX_F16 = 65_504;
+
+/**
+ * Encodes rows of `k` elements. f16: rounded to nearest, ties to even. int8, int4: per group s = max |w| / qmax, rounded up to a bfloat16,
+ * and q = w / s rounded to nearest: |w - q s| <= s / 2.
+ * @throws SafetensorsError naming the tensor for a number that the format has no place for.
+ */
+export function encodeRows(
+  dtype: Exclude<WeightType, 'f32'>,
+  data: Float32Array,
+  k: number,
+  name: string,
+): { w: Uint32Array; scales: Uint32Array } {
+  const rows = data.length / k;
+  const w = new Uint32Array(rows * rowWords(dtype, k));
+  const scales = new Uint32Array(rows * scaleWords(dtype, k));
+  if (dtype === 'f16') {
+    checkRange(data, MAX_F16, dtype, name);
+    const halves = new Uint16Array(w.buffer);
+    const width = 2 * rowWords(dtype, k);
+    for (let row = 0; row < rows; row++) halves.set(f32ToF16(data.subarray(row * k, (row + 1) * k)), row * width);
+    return { w, scales };
+  }
+  checkRange(data, Number.MAX_VALUE, dtype, name);
+  const bytes = new Uint8Array(w.buffer);
+  const pairs = new Uint16Array(scales.buffer);
+  const rowBytes = 4 * rowWords(dtype, k);
+  const rowScales = 2 * scaleWords(dtype, k);
+  for (let row = 0; row < rows; row++) {
+    for (let g = 0; g * GROUP < k; g++) {
+      const from = row * k + g * GROUP;
+      const group = data.subarray(from, Math.min(from + GROUP, (row + 1) * k));
+      const scale = groupScale(group, QMAX[dtype]);
+      pairs[row * rowScales + g] = scale.bits;
+      if (dtype === 'int8') putBytes(bytes, row * rowBytes + g * GROUP, group, scale.value);
+      else putNibbles(bytes, row * rowBytes + (g * GROUP) / 2, group, scale.value);
+    }
+  }
+  return { w, scales };
+}
+
+const float = new Float32Array(1);
+const bits = new Uint32Array(float.buffer);
+
+/** The smallest bfloat16 s with max |w| <= qmax s; 0 for a group of zeros. */
+function groupScale(group: Float32Array, qmax: number): { bits: number; value: number } {
+  let most = 0;
+  for (const v of group) most = Math.max(most, Math.abs(v));
+  float[0] = most / qmax;
+  bits[0] = (bits[0] + 0xffff) & 0xffff0000;
+  return { bits: bits[0] >>> 16, value: float[0] };
+}
+
+const quotient = (v: number, scale: number): number => (scale === 0 ? 0 : Math.round(v / scale));
+
+function putBytes(bytes: Uint8Array, at: number, group: Float32Array, scale: number): void {
+  for (let i = 0; i < group.length; i++) bytes[at + i] = quotient(group[i], scale);
+}
+
+/** Element i of eight goes into byte i mod 4, the upper four into the high halves; what a row leaves free is q = 0. */
+function putNibbles(bytes: Uint8Array, at: number, group: Float32Array, scale: number): void {
+  for (let b = 0; b < GROUP / 2; b++) {
+    const i = 8 * (b >> 2) + (b & 3);
+    const low = i < group.length ? quotient(group[i], scale) : 0;
+    const high = i + 4 < group.length ? quotient(group[i + 4], scale) : 0;
+    bytes[at + b] = (low + 8) | ((high + 8) << 4);
+  }
+}
+
+function checkRange(data: Float32Array, most: number, dtype: WeightType, name: string): void {
+  const at = data.findIndex((v) => !(Math.abs(v) <= most && Number.isFinite(v)));
+  if (at < 0) return;
+  const cure = Number.isFinite(data[at]) ? 'load the model as f32 or int8' : 'restore the file from its source';
+  throw new SafetensorsError(`'${name}': holds ${data[at]}, which ${dtype} cannot; ${cure}`);
+}

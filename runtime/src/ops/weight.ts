@@ -1,0 +1,69 @@
+/**
+ * Products with a weight W (N, K), trained or frozen, and its rows by index. No tape: the ops that use them have their own backward.
+ * A frozen matrix in blocks of rows gives y block of columns by block of columns, and dx as a sum over the blocks.
+ */
+import { embedding as embeddingSpec, qmatmul as spec } from '@eagrl/kernels';
+import type { Context } from '../context.ts';
+import type { Parameter } from '../params.ts';
+import type { StoredMatrix } from '../stored.ts';
+import type { Tensor } from '../tensor.ts';
+import { matmul } from './matmul.ts';
+
+export type Weight = Parameter | StoredMatrix;
+
+/** The f32 tensor of a weight that one plain product can take; undefined for other formats and for blocks of rows. */
+function whole(weight: Weight): Tensor | undefined {
+  if (!('parts' in weight)) return weight.value;
+  return weight.dtype === 'f32' && weight.parts.length === 1 ? weight.parts[0].w : undefined;
+}
+
+/** The same tensor from column `start` on: rows keep their distance. */
+const fromColumn = (t: Tensor, start: number): Tensor =>
+  start === 0 ? t : { ...t, slice: { ...t.slice, offset: t.slice.offset + start, length: t.slice.length - start } };
+
+/** y (M, N) = x (M, K) W^T [+ bias (N)]. */
+export function timesTransposed(ctx: Context, y: Tensor, x: Tensor, weight: Weight, m: number, bias?: Tensor): void {
+  const [n, k] = weight.shape;
+  const w = whole(weight);
+  if (w) {
+    matmul(ctx, 'nt', y, x, w, { m, n, k, bias });
+    return;
+  }
+  const { dtype, parts } = weight as StoredMatrix;
+  for (const part of parts) {
+    const params = { m, n: part.rows, k, lda: k, ldc: n, accumulate: 0, has_bias: bias ? 1 : 0 };
+    const tensors = [fromColumn(y, part.start), x, part.w, part.scales, bias ? fromColumn(bias, part.start) : x];
+    ctx.run(spec, `qmatmul_nt_${dtype}`, tensors, params);
+  }
+}
+
+/** dx (M, K) = dy (M, N) W [+ dx]. */
+export function times(ctx: Context, dx: Tensor, dy: Tensor, weight: Weight, m: number, accumulate: 0 | 1): void {
+  const [n, k] = weight.shape;
+  const w = whole(weight);
+  if (w) {
+    matmul(ctx, 'nn', dx, dy, w, { m, n: k, k: n, accumulate });
+    return;
+  }
+  const { dtype, parts } = weight as StoredMatrix;
+  for (const part of parts) {
+    const params = { m, n: part.rows, k, lda: n, ldc: k, accumulate: part.start > 0 ? 1 : accumulate, has_bias: 0 };
+    ctx.run(spec, `qmatmul_nn_${dtype}`, [dx, fromColumn(dy, part.start), part.w, part.scales, dy], params);
+  }
+}
+
+/** y (T, K) = rows `ids` (T) of W; zeros for an id beyond it. */
+export function rowsByIndex(ctx: Context, y: Tensor, weight: Weight, ids: Tensor): void {
+  const [n, k] = weight.shape;
+  const tokens = ids.shape[0];
+  const w = whole(weight);
+  if (w) {
+    ctx.run(embeddingSpec, 'embedding_fwd', [y, w, ids], { tokens, dim: k, vocab: n });
+    return;
+  }
+  const { dtype, parts } = weight as StoredMatrix;
+  for (const part of parts) {
+    const params = { tokens, k, first: part.start, n: part.rows, fill: part.start === 0 ? 1 : 0 };
+    ctx.run(spec, `qgather_${dtype}`, [y, ids, part.w, part.scales], params);
+  }
+}
