@@ -37,7 +37,7 @@ export {
 } from './model/concare.ts';
 export { ModelConfigError, parseTransformerConfig, type TransformerConfig } from './model/config.ts';
 export { adapterConfig, LORA_MODULES, type LoraConfig, loraParams, parseAdapterConfig } from './model/lora.ts';
-export { checkFits, type MemoryPlan, type PlanLine, planMemory, showBytes, type Workload } from './model/plan.ts';
+export { checkFits, type MemoryPlan, type PlanLine, planMemory, showBytes, verdict, type Workload } from './model/plan.ts';
 export { type DropoutDraw, Transformer, transformerParams } from './model/transformer.ts';
 export { add } from './ops/add.ts';
 export { attention } from './ops/attention.ts';

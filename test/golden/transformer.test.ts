@@ -20,6 +20,7 @@ import {
   matmul,
   openDevice,
   type Pack,
+  type Parameter,
   type PromptGroup,
   packGroups,
   parseAdapterConfig,

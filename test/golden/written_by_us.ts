@@ -6,7 +6,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Context, matmul, openDevice, packGroups } from '@eagrl/runtime';
+import { Context, matmul, openDevice, type Parameter, packGroups } from '@eagrl/runtime';
 import { Random } from '@eagrl/testing';
 import type { Policy } from '../../trainer/src/policy.ts';
 import { writeTrained } from '../../trainer/src/run/adapter_folder.ts';

@@ -1,7 +1,8 @@
 /**
  * Plan. The planned sums against the peak that the wasm device counts in a real step, full and LoRA, tied and untied, and in generation:
- * within 10 %. Published shapes give the figures one can work out by hand. What cannot fit is refused with the arithmetic.
+ * within 10 %, with weights of fewer bits too. Published shapes give the figures one can work out by hand. What cannot fit is refused with the arithmetic.
  */
+import type { WeightType } from '@eagrl/kernels';
 import { Random } from '@eagrl/testing';
 import { describe, expect, test } from 'vitest';
 import { Context } from '../context.ts';
@@ -28,15 +29,18 @@ const shape = {
 };
 const lora: LoraConfig = { r: 4, alpha: 8, dropout: 0.1, target_modules: ['q_proj', 'v_proj', 'down_proj'] };
 
-describe.each<[string, object, LoraConfig | undefined]>([
-  ['qwen2 tied, full', { model_type: 'qwen2', tie_word_embeddings: true }, undefined],
-  ['qwen3 untied, LoRA', { model_type: 'qwen3' }, lora],
-  ['llama, full', { model_type: 'llama' }, undefined],
-])('%s', (_title, family, adapter) => {
+describe.each<[string, object, LoraConfig | undefined, WeightType]>([
+  ['qwen2 tied, full', { model_type: 'qwen2', tie_word_embeddings: true }, undefined, 'f32'],
+  ['qwen3 untied, LoRA', { model_type: 'qwen3' }, lora, 'f32'],
+  ['qwen2 tied, LoRA beside int4', { model_type: 'qwen2', tie_word_embeddings: true }, lora, 'int4'],
+  ['llama untied, LoRA beside f16', { model_type: 'llama' }, lora, 'f16'],
+  ['llama, full', { model_type: 'llama' }, undefined, 'f32'],
+])('%s', (_title, family, adapter, dtype) => {
   const config = parseTransformerConfig({ ...shape, ...family });
   const random = new Random('plan');
   const work: Workload = {
     lora: adapter,
+    dtype,
     packing: true,
     tokensPerPass: 64 + 4 * 48,
     targetsPerPass: 4 * 48,
@@ -50,7 +54,7 @@ describe.each<[string, object, LoraConfig | undefined]>([
   test('a step and a generation take what was planned, to 10 %', async () => {
     const backend = await openDevice({ device: 'wasm', threads: 1 });
     const ctx = new Context(backend);
-    const model = new Transformer(ctx, config, adapter);
+    const model = new Transformer(ctx, config, adapter, dtype);
     model.init(1);
     if (adapter) model.initAdapter(1);
     const optimizer = new AdamW(model.trainable);
@@ -116,6 +120,7 @@ describe('published shapes', () => {
     expect(() => checkFits(plan, wasm)).toThrow(
       /needs 32.1 GB for weights \+ 32.1 GB for gradients \+ 64.\d GB for optimiser \+ .* has 4.3 GB in one memory; try model.use_peft/,
     );
+    expect(() => planMemory(llama8b, { ...work, dtype: 'int4' })).toThrow(/weights kept as int4 are not trained; plan an adapter/);
     const gpu = { backend: 'webgpu', adapter: 'a GPU', maxBufferBytes: 2 ** 31, maxBindingBytes: 2 ** 27 } as const;
     expect(() => checkFits(plan, gpu)).toThrow(/needs a buffer of 32.1 GB for weights \(one buffer\); a GPU binds at most 134.2 MB/);
     checkFits(planMemory(parseTransformerConfig({ ...shape, model_type: 'qwen2' }), work), wasm);

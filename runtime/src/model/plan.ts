@@ -1,8 +1,10 @@
 /**
  * Memory of training and generation, from a config alone: which tensors exist at the moment of most use, in bytes. Nothing is loaded and no
- * device is asked. Everything is f32. plan.test.ts holds the sums against what a device counts.
+ * device is asked. Everything is f32 but frozen matrices of another dtype. plan.test.ts holds the sums against what a device counts.
  */
+import type { WeightType } from '@eagrl/kernels';
 import type { DeviceInfo } from '../backend.ts';
+import { matrixBytes } from '../stored.ts';
 import { alignUp, sizeOf } from '../tensor.ts';
 import { ModelConfigError, type TransformerConfig } from './config.ts';
 import { type LoraConfig, loraParams, loraPaths } from './lora.ts';
@@ -12,6 +14,8 @@ import { transformerParams } from './transformer.ts';
 export interface Workload {
   /** Undefined trains all weights. */
   readonly lora?: LoraConfig;
+  /** How the matrices of the frozen model are kept; only beside an adapter. Default f32. */
+  readonly dtype?: WeightType;
   /** Tokens of one forward and backward pass, and how many of them are predicted. */
   readonly tokensPerPass: number;
   readonly targetsPerPass: number;
@@ -49,21 +53,42 @@ const LOGITS_CHUNK = 4 * 1024 * 1024;
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 const count = (n: number): string => n.toLocaleString('en-US');
 
-/** Memory of a model under a workload. @throws ModelConfigError when the adapter does not fit the model. */
+/** Bytes of a model's weights, and the arithmetic. */
+function weightsOf(c: TransformerConfig, dtype: WeightType): { bytes: number; how: string } {
+  const specs = transformerParams(c);
+  const all = sum(specs.map((p) => alignUp(sizeOf(p.shape))));
+  if (dtype === 'f32') return { bytes: F32 * all, how: `${count(all)} x 4` };
+  const vectors = sum(specs.filter((p) => p.shape.length < 2).map((p) => alignUp(sizeOf(p.shape))));
+  const matrices = specs.filter((p) => p.shape.length === 2);
+  const packed = sum(matrices.map((p) => matrixBytes(dtype, [p.shape[0], p.shape[1]])));
+  const elements = sum(matrices.map((p) => sizeOf(p.shape)));
+  return {
+    bytes: packed + F32 * vectors,
+    how: `${count(elements)} as ${dtype}, ${((8 * packed) / elements).toFixed(1)} bits each, and ${count(vectors)} x 4`,
+  };
+}
+
+/**
+ * Memory of a model under a workload.
+ * @throws ModelConfigError when the adapter does not fit the model, and when weights of another dtype than f32 are to be trained.
+ */
 export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
+  const { dtype = 'f32' } = work;
+  if (dtype !== 'f32' && !work.lora) throw new ModelConfigError(`plan: weights kept as ${dtype} are not trained; plan an adapter`);
   const specs = transformerParams(c);
   const elements = (list: readonly { readonly shape: readonly number[] }[]) => sum(list.map((p) => alignUp(sizeOf(p.shape))));
   const weights = elements(specs);
   const trained = work.lora ? elements(loraParams(specs, work.lora)) : weights;
+  const frozen = weightsOf(c, dtype);
   const what = work.lora ? `adapter of rank ${work.lora.r}` : 'all weights';
   const cache = cacheElements(c, work);
   const { kept, working, how } = activations(c, work);
   const [prefill, sampled] = generation(c, work);
   const lines: PlanLine[] = [
-    { name: 'weights', bytes: F32 * weights, how: `${count(weights)} x 4` },
+    { name: 'weights', ...frozen },
     ...(work.lora ? [{ name: 'adapter', bytes: F32 * trained, how: `${count(trained)} x 4, rank ${work.lora.r}` }] : []),
     ...(work.reference
-      ? [{ name: 'reference', bytes: F32 * (weights + (work.lora ? trained : 0)), how: 'the frozen policy of the KL term' }]
+      ? [{ name: 'reference', bytes: frozen.bytes + (work.lora ? F32 * trained : 0), how: 'the frozen policy of the KL term' }]
       : []),
     { name: 'gradients', bytes: F32 * trained, how: `${what}: ${count(trained)} x 4` },
     {
@@ -89,7 +114,9 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
       : [{ name: 'generation', bytes: F32 * Math.max(prefill, sampled), how: 'a layer of the prefill, or the logits of a batch' }]),
   ];
   const buffers: PlanLine[] = [
-    { name: 'weights', bytes: F32 * weights, how: 'one buffer' },
+    // Frozen matrices are cut where a device asks for it; what is trained lies in one buffer.
+    work.lora ? { name: 'adapter', bytes: F32 * trained, how: 'one buffer' } : { name: 'weights', bytes: F32 * weights, how: 'one buffer' },
+    { name: 'logits', bytes: F32 * logitsBuffer(c, work), how: `${count(c.vocab_size)} x 4 for each row of a chunk, or of a batch` },
     { name: 'rotary table', bytes: F32 * c.max_position_embeddings * c.head_dim, how: 'one buffer' },
     { name: 'KV cache', bytes: F32 * (cache / (2 * c.num_hidden_layers)), how: 'keys of one layer' },
     { name: 'activations', bytes: F32 * work.tokensPerPass * c.intermediate_size, how: 'one layer of the MLP' },
@@ -100,6 +127,17 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
     largest: buffers.reduce((a, b) => (b.bytes > a.bytes ? b : a)),
   };
 }
+
+/** Rows of logits at a time, of `targets`. */
+const chunkRows = (c: TransformerConfig, targets: number): number =>
+  Math.min(Math.max(1, Math.floor(LOGITS_CHUNK / c.vocab_size / 64)) * 64, targets);
+
+/** Elements of the larger of two buffers: a chunk in training, a batch in generation. */
+const logitsBuffer = (c: TransformerConfig, work: Workload): number =>
+  c.vocab_size * Math.max(chunkRows(c, work.targetsPerPass), Math.min(CACHE.maxBatch, work.prompts * work.numGenerations));
+
+/** Whether products with the model's matrices pack a copy of them: those of another dtype than f32 are unpacked tile by tile. */
+const packs = ({ packing, dtype = 'f32' }: Workload): boolean => packing && dtype === 'f32';
 
 /** What the tape holds at the end of the forward pass, and the most that the backward pass needs beside it. */
 function activations(c: TransformerConfig, work: Workload): { kept: number; working: number; how: string } {
@@ -114,11 +152,11 @@ function activations(c: TransformerConfig, work: Workload): { kept: number; work
   const rows = t * (c.num_hidden_layers - 1) + n;
   const adapted = lora ? adapterActivations(c, lora, t, n) : 0;
   const kept = t * (c.num_hidden_layers * attending + c.hidden_size + 5) + rows * mlp + n * (2 * c.hidden_size + q + 1) + adapted;
-  const chunk = Math.min(Math.max(1, Math.floor(LOGITS_CHUNK / c.vocab_size / 64)) * 64, n) * c.vocab_size;
+  const chunk = chunkRows(c, n) * c.vocab_size;
+  const packing = packs(work);
   const inLayer =
-    (c.num_hidden_layers > 1 ? t : n) * (3 * c.intermediate_size + 2 * c.hidden_size) +
-    (work.packing ? c.intermediate_size * c.hidden_size : 0);
-  const head = chunk + n * c.hidden_size + (work.packing ? c.vocab_size * c.hidden_size : 0);
+    (c.num_hidden_layers > 1 ? t : n) * (3 * c.intermediate_size + 2 * c.hidden_size) + (packing ? c.intermediate_size * c.hidden_size : 0);
+  const head = chunk + n * c.hidden_size + (packing ? c.vocab_size * c.hidden_size : 0);
   const how = `${c.num_hidden_layers} layers: ${count(t)} tokens x ${count(attending)} in each, ${count(rows)} x ${count(mlp)} past the attention${adapted ? `, ${count(adapted)} of the adapter` : ''}, and the ends, x 4`;
   return { kept, working: Math.max(head, inLayer), how };
 }
@@ -152,30 +190,36 @@ function generation(c: TransformerConfig, work: Workload): [prefill: number, sam
   const rows = Math.min(CACHE.prefillRows, work.prompts * work.promptLength);
   const layer = 3 * c.hidden_size + 3 * c.intermediate_size;
   const batch = Math.min(CACHE.maxBatch, work.prompts * work.numGenerations);
-  const packed = work.packing ? c.vocab_size * c.hidden_size : 0;
+  const packed = packs(work) ? c.vocab_size * c.hidden_size : 0;
   return [rows * layer, batch * (c.vocab_size + 2 * c.hidden_size) + packed];
 }
 
 /** Bytes as people say them, decimal: `15.2 GB`. */
 export const showBytes = (bytes: number): string => (bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
+type Device = Pick<DeviceInfo, 'backend' | 'adapter' | 'maxBufferBytes' | 'maxBindingBytes'>;
+
 /**
- * Refuses what cannot fit a device. WebAssembly has one memory, whose size is its largest buffer; of a GPU only the limit of a single buffer
- * is known. @throws ModelConfigError with the arithmetic and what to try.
+ * Whether a plan fits a device, with the arithmetic and, where it does not, what to try. WebAssembly has one memory, whose size is its
+ * largest buffer; of a GPU only the limit of a single buffer is known.
  */
-export function checkFits(plan: MemoryPlan, info: Pick<DeviceInfo, 'backend' | 'adapter' | 'maxBufferBytes' | 'maxBindingBytes'>): void {
+export function verdict(plan: MemoryPlan, info: Device): { readonly fits: boolean; readonly text: string } {
   const limit = Math.min(info.maxBufferBytes, info.maxBindingBytes);
-  const advice = 'try model.use_peft true, fewer prompts or completions at a time, shorter ones, or a smaller model';
-  if (info.backend === 'wasm' && plan.bytes > limit) {
-    const terms = plan.lines.filter((l) => l.bytes > plan.bytes / 100).map((l) => `${showBytes(l.bytes)} for ${l.name}`);
-    throw new ModelConfigError(
-      `needs ${terms.join(' + ')} = ${showBytes(plan.bytes)}; ${info.adapter} has ${showBytes(limit)} in one memory; ${advice}`,
-    );
+  const advice = 'try model.use_peft true with model.dtype int4, fewer prompts or completions at a time, shorter ones, or a smaller model';
+  const terms = plan.lines.filter((l) => l.bytes > plan.bytes / 100).map((l) => `${showBytes(l.bytes)} for ${l.name}`);
+  const needs = `needs ${terms.join(' + ')} = ${showBytes(plan.bytes)}`;
+  if (info.backend === 'wasm') {
+    const has = `${info.adapter} has ${showBytes(limit)} in one memory`;
+    return plan.bytes > limit ? { fits: false, text: `${needs}; ${has}; ${advice}` } : { fits: true, text: `${needs}; ${has}: it fits` };
   }
-  if (plan.largest.bytes > limit) {
-    throw new ModelConfigError(
-      `needs a buffer of ${showBytes(plan.largest.bytes)} for ${plan.largest.name} (${plan.largest.how}); ` +
-        `${info.adapter} binds at most ${showBytes(limit)}; ${advice}`,
-    );
-  }
+  const { name, bytes, how } = plan.largest;
+  const buffer = `a buffer of ${showBytes(bytes)} for ${name} (${how}); ${info.adapter} binds at most ${showBytes(limit)}`;
+  if (bytes > limit) return { fits: false, text: `needs ${buffer}; ${advice}` };
+  return { fits: true, text: `${needs}, and ${buffer}: its buffers fit; how much memory it has WebGPU does not say` };
+}
+
+/** Refuses what cannot fit a device. @throws ModelConfigError with the text of {@link verdict} */
+export function checkFits(plan: MemoryPlan, info: Device): void {
+  const { fits, text } = verdict(plan, info);
+  if (!fits) throw new ModelConfigError(text);
 }

@@ -9,7 +9,11 @@ interface PlanFlags extends ConfigFlags {
 }
 
 export function registerPlan(program: Command): void {
-  withConfig(program.command('plan').description('the memory that training a model takes, full and LoRA, without loading it'))
+  withConfig(
+    program
+      .command('plan')
+      .description('the memory that training a model takes, full and LoRA, without loading it; with --device, whether it fits'),
+  )
     .argument('<model>', 'a model folder, or its config.json')
     .option('--prompt-length <n>', 'tokens of the longest prompt', '512')
     .usage('<model> [options] [--<section>.<key> <value> ...]')
@@ -19,8 +23,7 @@ export function registerPlan(program: Command): void {
         throw new ConfigError(`--prompt-length: expected a whole number above 0, got ${flags.promptLength}`);
       const config = resolveFlags(flags, command.args.slice(1));
       if (isDryRun(flags, config)) return;
-      const { planModel, planText } = await loadStage('plan');
-      const plans = planModel(model, config, promptLength);
-      process.stdout.write(flags.json ? `${JSON.stringify(plans)}\n` : `${planText(plans).join('\n')}\n`);
+      const { planOn } = await loadStage('plan');
+      process.stdout.write(`${await planOn(model, config, promptLength, flags.json === true)}\n`);
     });
 }

@@ -2,7 +2,6 @@
 import type { Config } from '../config/schema.ts';
 import type { Summary } from '../report/summary.ts';
 import type { MergeOptions } from '../stages/merge.ts';
-import type { PlannedModel } from '../stages/plan.ts';
 
 /** Phases of a run in their order. */
 export const PHASES = ['pretrain', 'expert', 'mcts', 'sft', 'rl', 'eval'] as const;
@@ -45,8 +44,7 @@ export interface MergeModule {
 
 /** stages/plan.ts */
 export interface PlanModule {
-  planModel(model: string, config: Config, promptLength: number): PlannedModel;
-  planText(plans: PlannedModel): string[];
+  planOn(model: string, config: Config, promptLength: number, json: boolean): Promise<string>;
 }
 
 interface StageModules {

@@ -87,6 +87,8 @@ describe('resolveConfig', () => {
     [{ rl: { epsilon_high_min: 0.5 } }, 'above rl.epsilon_high_max'],
     [{ rl: { max_completion_length: 64, soft_punish_cache: 64 } }, 'no unpunished length'],
     [{ prompt: { shuffle_fraction: 1.2 } }, 'prompt.shuffle_fraction'],
+    [{ model: { dtype: 'int4' } }, 'set model.use_peft true'],
+    [{ model: { dtype: 'fp4', use_peft: true } }, 'model.dtype'],
     [{ expert: { hidden_size: 10, num_heads: 4 } }, 'no multiple'],
     [{ data: { task: 'readmission' } }, 'needs data.kind mimic4'],
     [{ data: { horizon_days: 2 } }, 'mortality of tjh or mimic4'],

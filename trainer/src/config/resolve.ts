@@ -55,7 +55,7 @@ function describe(issue: z.core.$ZodIssue, layer: ConfigLayer, where: string): s
 
 /** What single keys cannot say. */
 function checkTogether(config: Config, where: string): void {
-  const { data, rl, expert, pretrain } = config;
+  const { data, model, rl, expert, pretrain } = config;
   if (data.kind === 'tjh' && (data.path === null || data.split === null)) {
     throw new ConfigError(
       `${where}: data.kind tjh needs data.path (the .xlsx) and data.split (the ids); pass --data.path FILE --data.split FILE`,
@@ -75,6 +75,11 @@ function checkTogether(config: Config, where: string): void {
   if (data.val_fraction + data.test_fraction >= 1) {
     throw new ConfigError(
       `${where}: data.val_fraction ${data.val_fraction} and data.test_fraction ${data.test_fraction} leave nobody to train on; lower them`,
+    );
+  }
+  if (model.dtype !== 'f32' && !model.use_peft) {
+    throw new ConfigError(
+      `${where}: model.dtype ${model.dtype} keeps weights that cannot be trained; set model.use_peft true, or leave it f32`,
     );
   }
   if (rl.epsilon_high_min > rl.epsilon_high_max) {

@@ -61,6 +61,8 @@ const model = z.strictObject({
   chat_template: z.enum(['model', 'chatml']).default('model'),
   /** Distillation and policy optimisation train a LoRA adapter and leave the model as it is; pretraining trains all weights. */
   use_peft: z.boolean().default(false),
+  /** How the frozen weights beside an adapter are kept: 4, 2, 1.06 and 0.56 bytes each; what is trained is f32. */
+  dtype: z.enum(['f32', 'f16', 'int8', 'int4']).default('f32'),
   lora_r: count.default(16),
   lora_alpha: positive.default(32),
   /** Acts in distillation; policy optimisation drops nothing, so that the ratio starts at 1. */

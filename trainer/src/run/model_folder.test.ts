@@ -64,7 +64,7 @@ beforeAll(async () => {
   const params = new ParamStore(ctx, transformerParams(parseTransformerConfig(config)));
   const random = new Random('folder');
   for (const p of params.list) params.write(p.name, random.normals(p.value.slice.length, 0.1));
-  await writeWeights(folder, params, 'BF16', MAX_SHARD);
+  await writeWeights(folder, params.list, (name) => ctx.read(params.get(name).value), 'BF16', MAX_SHARD);
   params.destroy();
 });
 afterAll(async () => {

@@ -9,7 +9,7 @@ import {
   type FloatType,
   type LoadOptions,
   type LoraConfig,
-  loadParams,
+  loadWeights,
   ModelConfigError,
   parseSafetensors,
   parseTransformerConfig,
@@ -18,6 +18,7 @@ import {
   Transformer,
   type TransformerConfig,
   transformerParams,
+  type WeightType,
 } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import type { Policy } from '../policy.ts';
@@ -106,11 +107,14 @@ export function checkModelFolder(folder: ModelFolder): void {
   refused('model', () => withWeights(folder.path, (tensors) => checkParams(transformerParams(config), tensors, untied(config))));
 }
 
-/** A policy with the folder's weights, on the context's device; an adapter's are still to be set. @throws ConfigError */
-export function loadPolicy(ctx: Context, folder: ModelFolder, lora?: LoraConfig): Policy {
-  const policy = emptyPolicy(ctx, folder, lora);
-  const { params, config } = policy.model;
-  refused('model', () => withWeights(folder.path, (tensors) => loadParams(params, tensors, untied(config))));
+/**
+ * A policy with the folder's weights, its matrices kept as `dtype`, on the context's device; an adapter's are still to be set.
+ * @throws ConfigError
+ */
+export function loadPolicy(ctx: Context, folder: ModelFolder, lora?: LoraConfig, dtype: WeightType = 'f32'): Policy {
+  const policy = emptyPolicy(ctx, folder, lora, dtype);
+  const { model } = policy;
+  refused('model', () => withWeights(folder.path, (tensors) => loadWeights(model, tensors, untied(model.config))));
   return policy;
 }
 
@@ -184,9 +188,9 @@ function endTokensOf({ config, generationConfig }: ModelSource, vocab: number): 
 }
 
 /** A policy of the folder's shape whose weights are still to be set. */
-export function emptyPolicy(ctx: Context, source: ModelSource, lora?: LoraConfig): Policy {
+export function emptyPolicy(ctx: Context, source: ModelSource, lora?: LoraConfig, dtype: WeightType = 'f32'): Policy {
   const { config, ...words } = readWords(source);
-  const model = refused('model', () => new Transformer(ctx, config, lora));
+  const model = refused('model', () => new Transformer(ctx, config, lora, dtype));
   return { backend: ctx.backend, ctx, model, engine: new Engine(ctx, model), ...words };
 }
 
@@ -215,5 +219,6 @@ export async function writeModelFolder(path: string, policy: Policy, source: Mod
   if (source.chatTemplate !== null) writeFileSync(join(path, 'chat_template.jinja'), source.chatTemplate);
   const sampling = { do_sample: true, temperature: 1, top_p: 1, eos_token_id: source.config['eos_token_id'] ?? null };
   write('generation_config.json', source.generationConfig ?? sampling);
-  await writeWeights(path, policy.model.params, dtype, maxShardBytes);
+  const { model } = policy;
+  await writeWeights(path, transformerParams(model.config), (name) => model.readWeight(name), dtype, maxShardBytes);
 }

@@ -7,7 +7,7 @@ import {
   type FloatType,
   openSafetensors,
   openShards,
-  type ParamStore,
+  type ParamSpec,
   parseShardIndex,
   planShards,
   SafetensorsError,
@@ -44,19 +44,25 @@ export function withWeights<T>(path: string, use: (tensors: ReadonlyMap<string, 
 }
 
 /**
- * Writes a store into files of at most `maxBytes` of data, one parameter in memory at a time; with more than one file, an index too.
- * The folder is the caller's, and empty of weights.
+ * Writes weights into files of at most `maxBytes` of data, one in memory at a time as `read` gives it; with more than one file, an index
+ * too. The folder is the caller's, and empty of weights.
  */
-export async function writeWeights(path: string, params: ParamStore, dtype: FloatType, maxBytes = MAX_SHARD_BYTES): Promise<void> {
+export async function writeWeights(
+  path: string,
+  specs: readonly ParamSpec[],
+  read: (name: string) => Promise<Float32Array>,
+  dtype: FloatType,
+  maxBytes = MAX_SHARD_BYTES,
+): Promise<void> {
   const shards = planShards(
-    params.list.map(({ name, shape }) => ({ name, shape, dtype })),
+    specs.map(({ name, shape }) => ({ name, shape, dtype })),
     maxBytes,
   );
   for (const { file, tensors } of shards) {
     const handle = openSync(join(path, file), 'w');
     try {
       writeAll(handle, safetensorsHeader(tensors, { format: 'pt' }));
-      for (const { name } of tensors) writeAll(handle, encodeFloats(dtype, await params.ctx.read(params.get(name).value)));
+      for (const { name } of tensors) writeAll(handle, encodeFloats(dtype, await read(name)));
     } finally {
       closeSync(handle);
     }

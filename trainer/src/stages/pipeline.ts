@@ -16,7 +16,6 @@ import {
   configuredModel,
   destroyPolicy,
   emptyPolicy,
-  loadPolicy,
   type ModelFolder,
   readWords,
   writeModelFolder,
@@ -32,7 +31,7 @@ import { collectTrees, distill, selectTrajectories } from './distill.ts';
 import { type ExpertResult, trainExperts } from './expert.ts';
 import { Journal } from './journal.ts';
 import { workloadOf } from './plan.ts';
-import { freshPolicy, trainedPolicy } from './policies.ts';
+import { basePolicy, freshPolicy, trainedPolicy } from './policies.ts';
 import { baseModelConfig, corpusTokenizer, pretrain } from './pretrain.ts';
 import { writeResults } from './results.ts';
 import { trainRl } from './rl.ts';
@@ -160,7 +159,7 @@ async function treesOf(state: RunState): Promise<SearchTree[]> {
 async function searchTrees(state: RunState): Promise<SearchTree[]> {
   const { config, journal, data, run } = state;
   const expert = await expertOf(state);
-  const policy = loadPolicy(state.ctx, state.source);
+  const policy = basePolicy(state);
   try {
     return await collectTrees({
       policy,

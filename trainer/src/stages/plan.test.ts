@@ -38,15 +38,39 @@ it('workload: a mini-batch of rollouts, or a batch of examples, at most MAX_TOKE
 });
 
 it('Qwen2.5-0.5B: weights once and gradients of the adapter alone', () => {
-  const { full, lora } = planModel(folder, resolveConfig(small), 512);
+  const plans = planModel(folder, resolveConfig(small), 512);
+  const { full, lora } = plans;
   const line = (plan: typeof full, name: string) => plan.lines.find((l) => l.name === name)?.bytes;
   expect([line(full, 'weights'), line(full, 'gradients'), line(full, 'adapter')]).toEqual([4 * 494_032_768, 4 * 494_032_768, undefined]);
   // r (in + out) of the seven projections: q and o 896 x 896, k and v 896 x 128, three of 896 x 4864.
   expect(line(lora, 'gradients')).toBe(4 * 16 * 24 * (2 * 1792 + 2 * 1024 + 3 * 5760));
-  const text = planText({ full, lora });
+  const text = planText(plans);
   expect(text[0]).toBe('full training: 9.7 GB');
   expect(text).toContain('LoRA (model.use_peft): 3.9 GB');
   expect(text.find((l) => l.startsWith('  KV cache'))).toContain('2 prompts of 512 shared by 4 completions of 64');
+});
+
+it('a frozen base of fewer bits: only the weights shrink, and the verdict says so', () => {
+  const peft = { ...small, model: { use_peft: true, dtype: 'int4' }, device: 'wasm' };
+  const { lora, loraBytes } = planModel(folder, resolveConfig(peft), 512);
+  // 493,961,216 weights in matrices at 4.5 bits, 71,552 in norms and biases at 4 bytes.
+  expect(lora.lines[0]).toMatchObject({ name: 'weights', bytes: (493_961_216 * 4.5) / 8 + 4 * 71_552 });
+  expect(loraBytes.int4).toBe(lora.bytes);
+  expect(loraBytes.f32).toBe(planModel(folder, resolveConfig({ ...peft, model: { use_peft: true } }), 512).lora.bytes);
+  const wasm = {
+    backend: 'wasm',
+    adapter: 'WebAssembly SIMD',
+    threads: 1,
+    features: [],
+    maxBufferBytes: 2 ** 32,
+    maxBindingBytes: 2 ** 32,
+  } as const;
+  const text = planText(planModel(folder, resolveConfig(peft), 512), wasm);
+  expect(text.filter((l) => l.startsWith('  needs'))).toEqual([
+    expect.stringMatching(/has 4.3 GB in one memory; try model.use_peft true with model.dtype int4/),
+    expect.stringMatching(/needs 278.\d MB for weights .* has 4.3 GB in one memory: it fits/),
+  ]);
+  expect(text.at(-1)).toMatch(/^ {2}by model.dtype: f32 4.4 GB, f16 .* GB, int8 .* GB, int4 .* GB$/);
 });
 
 it('eagrl plan: text, JSON, refusals', async () => {
@@ -66,6 +90,9 @@ it('eagrl plan: text, JSON, refusals', async () => {
   out = '';
   expect(await main(['plan', join(folder, 'config.json'), '--json', ...flags])).toBe(0);
   expect(JSON.parse(out).full.lines[0]).toMatchObject({ name: 'weights', bytes: 4 * 494_032_768 });
+  out = '';
+  expect(await main(['plan', folder, '--device', 'reference', '--json', ...flags])).toBe(0);
+  expect(JSON.parse(out).lora.verdict).toEqual({ fits: true, text: expect.stringMatching(/f64 reference in TypeScript binds at most/) });
   for (const [words, message] of [
     [[join(folder, 'none')], /plan: no .*none; give a model folder/],
     [[folder, '--prompt-length', 'many'], /--prompt-length: expected a whole number above 0, got many/],

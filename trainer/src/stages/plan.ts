@@ -1,7 +1,19 @@
 /** eagrl plan: the memory of a model under a run's workload, from config.json alone. (Node edge.) */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type MemoryPlan, parseTransformerConfig, planMemory, showBytes, type TransformerConfig, type Workload } from '@eagrl/runtime';
+import {
+  type DeviceInfo,
+  type MemoryPlan,
+  openDevice,
+  parseTransformerConfig,
+  planMemory,
+  showBytes,
+  type TransformerConfig,
+  verdict,
+  WEIGHT_TYPES,
+  type WeightType,
+  type Workload,
+} from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import { configuredAdapter } from '../run/adapter_folder.ts';
 import { refused } from '../run/model_folder.ts';
@@ -22,6 +34,7 @@ export function workloadOf(config: Config, promptLength: number, packing: boolea
   const tokensPerPass = Math.min(MAX_TOKENS, perStep);
   return {
     lora: configuredAdapter(config),
+    dtype: config.model.dtype,
     packing,
     tokensPerPass,
     targetsPerPass: Math.min(tokensPerPass, Math.ceil((tokensPerPass * rl.num_generations * completionLength) / perGroup)),
@@ -35,7 +48,10 @@ export function workloadOf(config: Config, promptLength: number, packing: boolea
 
 export interface PlannedModel {
   readonly full: MemoryPlan;
+  /** With the configured model.dtype. */
   readonly lora: MemoryPlan;
+  /** Bytes of LoRA training with each model.dtype. */
+  readonly loraBytes: Readonly<Record<WeightType, number>>;
 }
 
 /** Plans of full and LoRA training. `model`: a folder, or its config.json. @throws ConfigError */
@@ -46,21 +62,39 @@ export function planModel(model: string, config: Config, promptLength: number): 
       `plan: ${promptLength} prompt and ${config.rl.max_completion_length} completion tokens exceed the model's context of ${shape.max_position_embeddings}`,
     );
   }
-  const plan = (use_peft: boolean) =>
+  const plan = (use_peft: boolean, dtype: WeightType) =>
     refused('plan', () =>
-      planMemory(shape, workloadOf({ ...config, model: { ...config.model, use_peft } }, promptLength, config.device === 'wasm')),
+      planMemory(shape, workloadOf({ ...config, model: { ...config.model, use_peft, dtype } }, promptLength, config.device === 'wasm')),
     );
-  return { full: plan(false), lora: plan(true) };
+  const loraBytes = Object.fromEntries(WEIGHT_TYPES.map((t) => [t, plan(true, t).bytes])) as Record<WeightType, number>;
+  return { full: plan(false, 'f32'), lora: plan(true, config.model.dtype), loraBytes };
 }
 
-/** The two plans as a text of at most 140 columns. */
-export function planText({ full, lora }: PlannedModel): string[] {
+/** The two plans as a text; with a device, whether they fit it. */
+export function planText({ full, lora, loraBytes }: PlannedModel, info?: DeviceInfo): string[] {
   const table = (title: string, plan: MemoryPlan): string[] => [
     `${title}: ${showBytes(plan.bytes)}`,
     ...plan.lines.map((l) => `  ${l.name.padEnd(15)} ${showBytes(l.bytes).padStart(9)}  ${l.how}`),
     `  largest buffer ${showBytes(plan.largest.bytes).padStart(10)}  ${plan.largest.name}, ${plan.largest.how}`,
+    ...(info ? [`  ${verdict(plan, info).text}`] : []),
   ];
-  return [...table('full training', full), '', ...table('LoRA (model.use_peft)', lora)];
+  const others = WEIGHT_TYPES.map((t) => `${t} ${showBytes(loraBytes[t])}`).join(', ');
+  return [...table('full training', full), '', ...table('LoRA (model.use_peft)', lora), `  by model.dtype: ${others}`];
+}
+
+/** What `eagrl plan` prints: text, or one line of JSON. A device that is named is opened and asked; `auto` asks none. @throws ConfigError */
+export async function planOn(model: string, config: Config, promptLength: number, json: boolean): Promise<string> {
+  const plans = planModel(model, config, promptLength);
+  const info = config.device === 'auto' ? undefined : await infoOf(config.device);
+  if (!json) return planText(plans, info).join('\n');
+  const judged = (plan: MemoryPlan) => (info ? { ...plan, verdict: verdict(plan, info) } : plan);
+  return JSON.stringify({ ...plans, full: judged(plans.full), lora: judged(plans.lora) });
+}
+
+async function infoOf(device: Config['device']): Promise<DeviceInfo> {
+  const backend = await openDevice({ device });
+  await backend.destroy();
+  return backend.info;
 }
 
 function readShape(model: string): TransformerConfig {

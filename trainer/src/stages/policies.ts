@@ -6,9 +6,13 @@ import type { RunState } from './pipeline.ts';
 
 type Surroundings = Pick<RunState, 'ctx' | 'source' | 'config' | 'checkpoints'>;
 
+/** The base as it is; with an adapter's training, as that training sees it. */
+export const basePolicy = ({ ctx, source, config }: Pick<RunState, 'ctx' | 'source' | 'config'>): Policy =>
+  loadPolicy(ctx, source, undefined, config.model.dtype);
+
 /** The base, ready to be trained: a fresh adapter changes nothing yet. */
 export function freshPolicy({ ctx, source, config }: Surroundings): Policy {
-  const policy = loadPolicy(ctx, source, configuredAdapter(config));
+  const policy = loadPolicy(ctx, source, configuredAdapter(config), config.model.dtype);
   if (policy.model.adapter) policy.model.initAdapter(config.seed);
   return policy;
 }
@@ -16,7 +20,7 @@ export function freshPolicy({ ctx, source, config }: Surroundings): Policy {
 /** As the newest checkpoint of `track` has it. @throws ConfigError when there is none. */
 export function trainedPolicy({ ctx, source, config, checkpoints }: Surroundings, track: string): Policy {
   const lora = configuredAdapter(config);
-  const policy = lora ? loadPolicy(ctx, source, lora) : emptyPolicy(ctx, source);
+  const policy = lora ? loadPolicy(ctx, source, lora, config.model.dtype) : emptyPolicy(ctx, source);
   checkpoints.loadWeights(track, policy);
   return policy;
 }

@@ -11,14 +11,14 @@ import { collectReport } from '../report/collect.ts';
 import { renderReport } from '../report/report.ts';
 import type { FeatureFrequency, ReasoningExample, ReportParts } from '../report/report_data.ts';
 import type { EvalName, EvalRow, PairedDifference, Summary } from '../report/summary.ts';
-import { destroyPolicy, loadPolicy } from '../run/model_folder.ts';
+import { destroyPolicy } from '../run/model_folder.ts';
 import type { Cohort } from '../types.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
 import { taskOf } from './cohort.ts';
 import { type Predictions, predict, score } from './evaluate.ts';
 import type { ExpertResult } from './expert.ts';
 import type { RunState } from './pipeline.ts';
-import { trainedPolicy } from './policies.ts';
+import { basePolicy, trainedPolicy } from './policies.ts';
 
 /** What each policy row is asked, and the checkpoint it answers from (null: the base policy). */
 const POLICIES = [
@@ -141,7 +141,7 @@ function pairs(rows: readonly Row[], { config }: RunState): PairedDifference[] {
 }
 
 function policyOf(state: RunState, track: string | null): Policy {
-  return track === null ? loadPolicy(state.ctx, state.source) : trainedPolicy(state, track);
+  return track === null ? basePolicy(state) : trainedPolicy(state, track);
 }
 
 async function predictWith(state: RunState, row: (typeof POLICIES)[number], expert: ExpertResult, index: number): Promise<Predictions> {
