@@ -248,7 +248,7 @@ const rowwise: BenchCase[] = [
     spec: sampling,
     entry: 'sample',
     shape: `64x${VOCAB}`,
-    params: { rows: 64, vocab: VOCAB, temperature: 0.8, top_k: 50, top_p: 0.95 },
+    params: { rows: 64, vocab: VOCAB, temperature: 0.8, top_k: 50, top_p: 0.95, min_p: 0 },
     inputs: (d) => ({
       logits: d.normals(64 * VOCAB, 3),
       // seed, stream = row, counter, active

@@ -1,10 +1,12 @@
 // Draws one token per row; definitions in sampling.wgsl. Rows lo..hi belong to the calling thread.
 // exp(logit - max) of every column is kept in `scratch` (rows, vocab), so that each step of a search only compares and adds.
-import { TLS, hsum4, log1 } from '../common/simd.as';
+import { TLS, exp1, hsum4, log1 } from '../common/simd.as';
 import { row_max, row_sums } from '../common/row_softmax.as';
 import { threefry1, uniform01 } from '../common/threefry.as';
 
 const NO_TOKEN: u32 = 0xffffffff;
+/** exp(-200) is 0 in f32, as in common/row_softmax.as.ts. */
+const FLOOR: f32 = -200.0;
 /** Columns summed by themselves, in the total as in the draw, so that both see the same partial sums. */
 const RUN: i32 = 256;
 
@@ -55,9 +57,9 @@ function mass_from(x: usize, e: usize, cols: i32, threshold: f32): f32 {
   return s;
 }
 
-// Smallest logit that top-k and top-p keep. Invariant of both searches: the set from `at` on is large enough, that from `above`
-// on is not (above the maximum m it is empty).
-function threshold_of(x: usize, e: usize, cols: i32, m: f32, top_k: i32, top_p: f32): f32 {
+// Smallest logit that top-k, top-p and min-p keep. Invariant of the searches: the set from `at` on is large enough, that from
+// `above` on is not (above the maximum m it is empty); for min-p, `above` has enough mass and `low` has not.
+function threshold_of(x: usize, e: usize, cols: i32, m: f32, scale: f32, top_k: i32, top_p: f32, min_p: f32): f32 {
   let at = key_of(-f32.MAX_VALUE);
   if (top_k != 0) {
     const k = <i32>min<u32>(top_k, cols);
@@ -76,6 +78,16 @@ function threshold_of(x: usize, e: usize, cols: i32, m: f32, top_k: i32, top_p: 
       if (mass_from(x, e, cols, of_key(mid)) >= wanted) at = mid;
       else above = mid;
     }
+  }
+  if (min_p > 0) {
+    let low = key_of(-f32.MAX_VALUE);
+    let above = key_of(m);
+    while (above - low > 1) {
+      const mid = low + (above - low) / 2;
+      if (exp1(max((of_key(mid) - m) * scale, FLOOR)) >= min_p) above = mid;
+      else low = mid;
+    }
+    at = max(at, above);
   }
   return of_key(at);
 }
@@ -108,7 +120,7 @@ function draw(x: usize, e: usize, cols: i32, threshold: f32, goal: f32): u32 {
 
 export function sample(
   tokens: usize, logprobs: usize, entropy: usize, logits: usize, state: usize,
-  rows: i32, vocab: i32, temperature: f32, top_k: i32, top_p: f32, scratch: usize, lo: i32, hi: i32,
+  rows: i32, vocab: i32, temperature: f32, top_k: i32, top_p: f32, min_p: f32, scratch: usize, lo: i32, hi: i32,
 ): void {
   const greedy = temperature == 0;
   const scale: f32 = greedy ? 1.0 : <f32>1.0 / temperature;
@@ -138,7 +150,7 @@ export function sample(
         }
       }
     } else {
-      const threshold = threshold_of(x, e, vocab, m, top_k, top_p);
+      const threshold = threshold_of(x, e, vocab, m, scale, top_k, top_p, min_p);
       const total = mass_from(x, e, vocab, threshold);
       const u = uniform01(threefry1(load<i32>(row_state), load<i32>(row_state, 4), load<i32>(row_state, 8), 0));
       token = draw(x, e, vocab, threshold, u * total);
@@ -146,5 +158,31 @@ export function sample(
     }
     store<u32>(tokens + at, token);
     store<f32>(logprobs + at, logprob);
+  }
+}
+
+export function repetition_penalty(
+  logits: usize, seen: usize, ids: usize, rows: i32, vocab: i32, penalty: f32, lo: i32, hi: i32,
+): void {
+  const words = (vocab + 31) >> 5;
+  for (let r = lo; r < hi; r++) {
+    const x = logits + ((<usize>r * vocab) << 2);
+    const row = seen + ((<usize>r * words) << 2);
+    const id = load<u32>(ids + ((<usize>r) << 2));
+    if (id < <u32>vocab) {
+      const word = row + ((<usize>id >> 5) << 2);
+      store<u32>(word, load<u32>(word) | (<u32>1 << (id & 31)));
+    }
+    for (let w = 0; w < words; w++) {
+      let bits = load<u32>(row + ((<usize>w) << 2));
+      while (bits != 0) {
+        const c = (w << 5) + <i32>ctz(bits);
+        bits &= bits - 1;
+        if (c >= vocab) break;
+        const at = x + ((<usize>c) << 2);
+        const v = load<f32>(at);
+        store<f32>(at, v < 0 ? v * penalty : v / penalty);
+      }
+    }
   }
 }

@@ -5,6 +5,7 @@ interface Filter {
   temperature: number;
   top_k: number;
   top_p: number;
+  min_p: number;
 }
 
 function softmax(z: Float64Array): Float64Array {
@@ -14,8 +15,8 @@ function softmax(z: Float64Array): Float64Array {
   return e.map((v) => v / l);
 }
 
-/** The distribution a token is drawn from, temperature above 0: (vocab) shares, 0 for what top-k and top-p removed. */
-export function kept(logits: Float64Array, { temperature, top_k, top_p }: Filter): Float64Array {
+/** The distribution a token is drawn from, temperature above 0: (vocab) shares, 0 for what the filters removed. */
+export function kept(logits: Float64Array, { temperature, top_k, top_p, min_p }: Filter): Float64Array {
   const q = softmax(logits.map((x) => x / temperature));
   const sorted = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a]);
   const kth = top_k === 0 ? Number.NEGATIVE_INFINITY : logits[sorted[Math.min(top_k, sorted.length) - 1]];
@@ -32,7 +33,8 @@ export function kept(logits: Float64Array, { temperature, top_k, top_p }: Filter
       }
     }
   }
-  const shares = q.map((v, c) => (logits[c] >= threshold ? v : 0));
+  const largest = q.reduce((a, v) => Math.max(a, v), 0);
+  const shares = q.map((v, c) => (logits[c] >= threshold && v >= min_p * largest ? v : 0));
   const left = shares.reduce((s, v) => s + v, 0);
   return shares.map((v) => v / left);
 }
@@ -60,5 +62,21 @@ export function sample(b: Buffers, p: Filter & { rows: number; vocab: number }):
       b.tokens[r] = shares.findIndex((v) => (cumulative += v) > u);
     }
     b.logprobs[r] = Math.log(shares[b.tokens[r]]);
+  }
+}
+
+export function repetition_penalty(
+  b: Record<'logits' | 'seen' | 'ids', Float64Array>,
+  p: { rows: number; vocab: number; penalty: number },
+): void {
+  const words = Math.ceil(p.vocab / 32);
+  for (let r = 0; r < p.rows; r++) {
+    const seen = b.seen.subarray(r * words, (r + 1) * words);
+    const has = (c: number) => Math.floor(seen[c >> 5] / 2 ** (c & 31)) % 2 === 1;
+    if (b.ids[r] < p.vocab && !has(b.ids[r])) seen[b.ids[r] >> 5] += 2 ** (b.ids[r] & 31);
+    for (let c = 0; c < p.vocab; c++) {
+      const x = b.logits[r * p.vocab + c];
+      if (has(c)) b.logits[r * p.vocab + c] = x < 0 ? x * p.penalty : x / p.penalty;
+    }
   }
 }

@@ -1,4 +1,4 @@
-import { f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import { ceilDiv, f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
 import wasm from '../gen/sampling.wasm.ts';
 import wgsl from '../gen/sampling.wgsl.ts';
 import * as ref from './sampling.ref.ts';
@@ -9,15 +9,23 @@ interface Shape {
   temperature: number;
   top_k: number;
   top_p: number;
+  min_p: number;
+}
+interface Penalty {
+  rows: number;
+  vocab: number;
 }
 
 /** Bisection steps over f32 bit patterns. */
 const STEPS = 32;
 
 /**
- * Draws one token per row of logits (rows, vocab) by temperature (0: greedy), then top-k (0: off), then top-p (1: off).
+ * Draws one token per row of logits (rows, vocab) by temperature (0: greedy), then top-k (0: off), top-p (1: off) and min-p (0: off).
  * state (rows, 4): [seed, stream, counter, active]: a draw depends on its own row and state only, so any token can be replayed.
- * tokens: 0xffffffff for inactive rows. logprobs: under the distribution drawn from. entropy: before top-k and top-p, nats.
+ * tokens: 0xffffffff for inactive rows. logprobs: under the distribution drawn from. entropy: before the filters, nats.
+ *
+ * repetition_penalty: logits (rows, vocab) of tokens that are in `seen` or are the row's `ids` are divided by the penalty where they are at
+ * least 0 and multiplied by it below. seen (rows, ceil(vocab / 32)) bits; the row's id is added to it.
  */
 export const sampling = {
   name: 'sampling',
@@ -27,13 +35,22 @@ export const sampling = {
   entries: {
     sample: {
       bindings: [u32('tokens', 'write'), f32('logprobs', 'write'), f32('entropy', 'write'), f32('logits'), u32('state')],
-      params: { rows: 'u32', vocab: 'u32', temperature: 'f32', top_k: 'u32', top_p: 'f32' },
+      params: { rows: 'u32', vocab: 'u32', temperature: 'f32', top_k: 'u32', top_p: 'f32', min_p: 'f32' },
       size: ({ rows, vocab }: Shape) => ({ tokens: rows, logprobs: rows, entropy: rows, logits: rows * vocab, state: rows * 4 }),
       grid: ({ rows }: Shape) => grid1d(rows),
       work: ({ rows }: Shape) => rows,
       scratch: ({ rows, vocab }: Shape) => rows * vocab,
       flops: ({ rows, vocab, top_k, top_p }: Shape) => (9 + (top_k > 0 ? STEPS : 0) + (top_p < 1 ? 2 * STEPS : 0)) * rows * vocab,
       bytes: ({ rows, vocab }: Shape) => 4 * rows * vocab + 28 * rows,
+    },
+    repetition_penalty: {
+      bindings: [f32('logits', 'read_write'), u32('seen', 'read_write'), u32('ids')],
+      params: { rows: 'u32', vocab: 'u32', penalty: 'f32' },
+      size: ({ rows, vocab }: Penalty) => ({ logits: rows * vocab, seen: rows * ceilDiv(vocab, 32), ids: rows }),
+      grid: ({ rows }: Penalty) => grid1d(rows),
+      work: ({ rows }: Penalty) => rows,
+      flops: ({ rows, vocab }: Penalty) => rows * vocab,
+      bytes: ({ rows, vocab }: Penalty) => 8 * rows * vocab + 4 * rows * ceilDiv(vocab, 32),
     },
   },
 } satisfies KernelSpec;

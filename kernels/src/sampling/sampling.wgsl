@@ -4,20 +4,25 @@ alias elem = f32;
 //!use common/threefry.wgsl
 // Draws one token per row of logits (rows, vocab). q = softmax(logits / temperature), kept to
 //   top-k: the logits at or above the k-th largest (ties with it are all kept; top_k 0 keeps everything), then
-//   top-p: the smallest set {logit >= t} that has at least top_p of what top-k left (top_p 1 keeps everything),
+//   top-p: the smallest set {logit >= t} that has at least top_p of what top-k left (top_p 1 keeps everything), then
+//   min-p: tokens of at least min_p times the largest probability (min_p 0 keeps everything; Nguyen et al. 2024, arXiv 2407.01082),
 // and renormalised: the token is the first, in index order, whose cumulative share exceeds u = uniform01(threefry(state)).
-// logprobs: ln of the token's share of what was kept. entropy: of q before top-k and top-p, in nats.
+// logprobs: ln of the token's share of what was kept. entropy: of q before the filters, in nats.
 // temperature 0: the largest logit, the lowest index among ties; its log-probability and the entropy are those of temperature 1.
 // state (rows, 4): [seed, stream, counter, active]; the generator's key is (seed, stream), its counter (counter, 0).
 // A row of active 0 gives token 0xffffffff, logprob 0, entropy 0.
 // Thresholds are exact without sorting: bisection over the ordered bit patterns of f32, 32 steps. Ties of equal bits fall together.
+// repetition_penalty, in place and before sample: logit / penalty where it is at least 0, logit * penalty below, for every token that the
+// row has `seen`, once however often it occurred (Keskar et al. 2019, arXiv 1909.05858). seen (rows, ceil(vocab / 32)): token c is bit
+// c % 32 of word c / 32; the row's `fed` token joins it first, ids beyond the vocabulary do not.
 // One workgroup per row; thread t owns columns t, t + WG, ...; for the draw it owns one run of columns, so that order is by index.
 
 const WG: u32 = 256u;
 const NO_TOKEN: u32 = 0xffffffffu;
 const LOWEST: f32 = -3.4028234e38;
 
-struct Params { rows: u32, vocab: u32, temperature: f32, top_k: u32, top_p: f32 }
+struct Params { rows: u32, vocab: u32, temperature: f32, top_k: u32, top_p: f32, min_p: f32 }
+struct PenaltyParams { rows: u32, vocab: u32, penalty: f32 }
 
 @group(0) @binding(0) var<storage, read_write> tokens: array<u32>;
 @group(0) @binding(1) var<storage, read_write> logprobs: array<elem>;
@@ -25,6 +30,11 @@ struct Params { rows: u32, vocab: u32, temperature: f32, top_k: u32, top_p: f32 
 @group(0) @binding(3) var<storage, read> logits: array<elem>;
 @group(0) @binding(4) var<storage, read> state: array<u32>;
 @group(0) @binding(5) var<uniform> p: Params;
+
+@group(0) @binding(0) var<storage, read_write> penalised: array<elem>;
+@group(0) @binding(1) var<storage, read_write> seen: array<u32>;
+@group(0) @binding(2) var<storage, read> fed: array<u32>;
+@group(0) @binding(3) var<uniform> rp: PenaltyParams;
 
 var<workgroup> run_mass: array<f32, WG>;
 
@@ -112,6 +122,18 @@ fn sample(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u
       hi = select(mid, hi, enough);
     }
   }
+  if (p.min_p > 0.0) {
+    // `hi` has the mass, `low` has not.
+    var low = key_of(LOWEST);
+    var hi = key_of(a.m);
+    for (var step = 0u; step < 32u; step++) {
+      let mid = low + (hi - low) / 2u;
+      let enough = mid > low && mass_of(of_key(mid), a.m, scale) >= p.min_p;
+      hi = select(hi, mid, enough);
+      low = select(mid, low, enough);
+    }
+    lo = max(lo, hi);
+  }
   let threshold = of_key(lo);
 
   let run = (p.vocab + WG - 1u) / WG;
@@ -151,4 +173,21 @@ fn sample(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u
   }
   tokens[row] = token;
   logprobs[row] = elem((token_logit - a.m) * scale - log(total));
+}
+
+@compute @workgroup_size(WG)
+fn repetition_penalty(
+  @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32,
+) {
+  let row = wid.x + wid.y * nwg.x;
+  if (row >= rp.rows) { return; }
+  let words = (rp.vocab + 31u) / 32u;
+  let id = fed[row];
+  if (t == 0u && id < rp.vocab) { seen[row * words + id / 32u] |= 1u << (id % 32u); }
+  storageBarrier();
+  for (var c = t; c < rp.vocab; c += WG) {
+    if (((seen[row * words + c / 32u] >> (c % 32u)) & 1u) == 0u) { continue; }
+    let x = f32(penalised[row * rp.vocab + c]);
+    penalised[row * rp.vocab + c] = elem(select(x / rp.penalty, x * rp.penalty, x < 0.0));
+  }
 }

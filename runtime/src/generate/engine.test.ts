@@ -5,10 +5,14 @@
  *  - a draw does not depend on the batch: alone, among others and through a small maxBatch, bit for bit; webgpu reads every 8 steps
  *    and must give what single steps give;
  *  - forks share and copy on write: each equals a sequence of its own; appended tokens equal a longer prompt;
+ *  - repetition penalty: what a sequence holds, through open, append, fork and earlier completions, is penalised as the packed forward's
+ *    logits are by hand; alone and in a batch the same bits
+ *  - `stopAfter` sees each token once, in order, and ends the sequence; a finished sequence's place is taken in the next step
+ *  - prompts are read in chunks: the activations of a long one do not grow with it
  *  - stop tokens, lengths, continuation; released blocks are used again; growth; every limit has its error before work.
  */
 import { assertClose, Random } from '@eagrl/testing';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import type { Backend } from '../backend.ts';
 import { Context } from '../context.ts';
 import { type DeviceName, openDevice } from '../device.ts';
@@ -159,6 +163,87 @@ test.each(['wasm', 'webgpu-software'] as const)('engine %s: stops at a stop toke
   model.destroy();
 });
 
+test.each(['wasm', 'webgpu-software'] as const)('engine %s: a repetition penalty on all that the sequence holds', async (name) => {
+  const { ctx, model, engine, random } = await build(name, { blockSize: 4 });
+  const sampling = { temperature: 0.9, minP: 0.02, repetitionPenalty: 1.5 };
+  const [prompt, forced] = [random.ints(6, VOCAB), random.ints(3, VOCAB)];
+  const [root] = engine.open([prompt]);
+  const child = engine.fork(root);
+  engine.append([{ seq: child, tokens: forced }]);
+  const [first] = await engine.sample([request(child, 4)], sampling);
+  const [second, other] = await engine.sample([request(child, 5), request(root, 6)], sampling);
+  // By hand: the packed forward's log-probabilities are logits but for a constant, which the penalty would see, so the logits themselves.
+  const whole = Uint32Array.of(...prompt, ...forced, ...first.tokens, ...second.tokens);
+  const sampled = [...first.logprobs, ...second.logprobs];
+  const start = prompt.length + forced.length;
+  const pack = packGroups([{ prompt: whole.subarray(0, start), completions: [whole.subarray(start)] }]);
+  const hidden = await ctx.scope(() => ctx.read(model.forward(pack)));
+  const weight = await ctx.read(model.headWeight.value);
+  const C = model.config.hidden_size;
+  const want = sampled.map((_, n) => {
+    const held = new Set(whole.subarray(0, start + n));
+    const z = allIds.map((id) => {
+      let logit = 0;
+      for (let c = 0; c < C; c++) logit += hidden[n * C + c] * weight[id * C + c];
+      return (held.has(id) ? (logit < 0 ? logit * 1.5 : logit / 1.5) : logit) / 0.9;
+    });
+    const m = Math.max(...z);
+    const e = z.map((v) => Math.exp(v - m)).map((v) => (v < 0.02 ? 0 : v));
+    return Math.log(e[whole[start + n]] / e.reduce((a, b) => a + b, 0));
+  });
+  assertClose(Float32Array.from(sampled), Float32Array.from(want), { rel: 1e-4, abs: 1e-4, label: 'penalised logprobs' });
+  const [fresh] = engine.open([prompt]);
+  expect(await engine.sample([request(fresh, 6)], sampling)).toEqual([other]);
+  engine.destroy();
+  model.destroy();
+});
+
+test.each(['wasm', 'webgpu-software'] as const)('engine %s: stopAfter sees each token once and ends the sequence', async (name) => {
+  const { model, engine, random } = await build(name);
+  const prompt = random.ints(4, VOCAB);
+  const [free, asked] = engine.open([prompt, prompt]);
+  const [whole] = await engine.sample([request(free, 5, { maxTokens: 12 })]);
+  const seen: number[] = [];
+  const stopAfter = (token: number) => seen.push(token) === 5;
+  const [cut] = await engine.sample([request(asked, 5, { maxTokens: 12, stopAfter })]);
+  expect([cut.finished, [...cut.tokens], seen]).toEqual(['stop', [...whole.tokens.subarray(0, 5)], [...whole.tokens.subarray(0, 5)]]);
+  const [rest] = await engine.sample([request(asked, 5, { maxTokens: 7 })]);
+  expect([...cut.tokens, ...rest.tokens]).toEqual([...whole.tokens]);
+  engine.destroy();
+  model.destroy();
+});
+
+test('engine: a finished sequence makes room at once', async () => {
+  const { ctx, model, engine, random } = await build('wasm', { maxBatch: 2 });
+  const seqs = engine.open(Array.from({ length: 6 }, () => random.ints(3, VOCAB)));
+  const launches = vi.spyOn(ctx, 'run');
+  await engine.sample(seqs.map((seq, i) => request(seq, i, { maxTokens: i === 1 ? 12 : 2 })));
+  // The long one takes 12 steps; beside it the other five take 2 each, one after the other. Batch by batch it would be 12 + 2 + 2.
+  expect(launches.mock.calls.filter(([, entry]) => entry === 'sample')).toHaveLength(12);
+  launches.mockRestore();
+  engine.destroy();
+  model.destroy();
+});
+
+test('engine: memory while prompts are read is bounded by the chunk, not by the prompt', async () => {
+  const peak = async (length: number, prefillRows: number) => {
+    const backend = await openDevice({ device: 'wasm', threads: 1 });
+    const ctx = new Context(backend);
+    const model = new Transformer(ctx, { ...tinyConfig(), max_position_embeddings: 1024 });
+    const engine = new Engine(ctx, model, { prefillRows });
+    const before = backend.stats.peakBytes;
+    engine.open([new Random('chunks').ints(length, VOCAB)]);
+    const grown = backend.stats.peakBytes - before;
+    await backend.destroy();
+    return grown;
+  };
+  const whole = await peak(1000, 1000);
+  const chunked = await peak(1000, 64);
+  // Keys and values of 64 blocks: 4 B x 2 layers x 2 x 64 x 16 x 2 heads x 8.
+  const cache = 4 * 2 * 2 * 64 * 16 * 16;
+  expect(chunked - cache).toBeLessThan(0.15 * (whole - cache));
+});
+
 test('engine: greedy takes the most probable token', async () => {
   const { model, engine, random } = await build('wasm');
   const [seq] = engine.open([random.ints(6, VOCAB)]);
@@ -200,6 +285,14 @@ test('engine: every limit has its error, before any work', async () => {
   await expect(engine.sample([request(seq, 0, { maxTokens: 10 })])).rejects.toThrow(/needs 3 cache blocks of 4 tokens, 2 of 10 are free/);
   await expect(engine.sample([request(seq, 0, { maxTokens: 64 })])).rejects.toThrow(/97 tokens exceed the context/);
   await expect(engine.sample([request(seq, 0, { maxTokens: 0 })])).rejects.toThrow(/maxTokens is 0/);
+  for (const [options, message] of [
+    [{ temperature: -1 }, /temperature is -1; expected at least 0/],
+    [{ topK: 1.5 }, /topK is 1.5; expected a whole number/],
+    [{ topP: 0 }, /topP is 0; expected a share above 0/],
+    [{ minP: Number.NaN }, /minP is NaN; expected a share/],
+    [{ repetitionPenalty: 0 }, /repetitionPenalty is 0; expected a number above 0/],
+  ] as const)
+    await expect(engine.sample([request(seq, 0)], options)).rejects.toThrow(message);
   await expect(engine.sample([request(seq, 0), request(seq, 1)])).rejects.toThrow(/named twice/);
   expect(() => engine.append([{ seq, tokens: new Uint32Array(9) }])).toThrow(EngineError);
   const [done] = await engine.sample([request(seq, 0, { maxTokens: 8 })]);

@@ -39,15 +39,22 @@ export interface SampleRequest {
   /** Two words that, with the position, determine every draw. */
   readonly seed: number;
   readonly stream: number;
+  /** Sees each token in turn; true ends the sequence with it, as a stop token does. Must not throw. */
+  readonly stopAfter?: (token: number) => boolean;
 }
 
+/** In the order in which they act: repetition penalty, temperature, top-k, top-p, min-p. */
 export interface SamplingOptions {
+  /** Logits of tokens that the sequence holds, prompt included, are divided by it where positive and multiplied below 0; 1: off. */
+  readonly repetitionPenalty?: number;
   /** 0 takes the most probable token. */
   readonly temperature?: number;
   /** 0: off. */
   readonly topK?: number;
   /** 1: off. */
   readonly topP?: number;
+  /** Tokens below this share of the largest probability are left out; 0: off. */
+  readonly minP?: number;
 }
 
 export interface Completion {
@@ -55,7 +62,7 @@ export interface Completion {
   readonly tokens: Uint32Array;
   /** Of each token, under the distribution it was drawn from. */
   readonly logprobs: Float32Array;
-  /** Nats, of the distribution before top-k and top-p. */
+  /** Nats, of the distribution before top-k, top-p and min-p. */
   readonly entropies: Float32Array;
   readonly finished: 'stop' | 'length';
 }
@@ -66,6 +73,13 @@ interface Sequence {
   length: number;
   /** The last token: not yet in the cache. */
   pending: number;
+  past: Past;
+}
+
+/** All tokens of a sequence, the latest part first; forks share theirs. */
+interface Past {
+  readonly tokens: ArrayLike<number>;
+  readonly before?: Past;
 }
 
 /** A token to feed, and where. */
@@ -83,6 +97,7 @@ interface Running {
   readonly tokens: number[];
   readonly logprobs: number[];
   readonly entropies: number[];
+  finished?: Completion['finished'];
 }
 
 /**
@@ -125,15 +140,15 @@ export class Engine {
     }
     const blocks = prompts.reduce((n, p) => n + Math.ceil((p.length - 1) / this.#cache.blockSize), 0);
     this.#checkBlocks('open', blocks);
-    const opened = prompts.map((p) => this.#register({ blocks: [], length: 1, pending: p[0] }));
+    const opened = prompts.map((p) => this.#register({ blocks: [], length: 1, pending: p[0], past: { tokens: p.subarray(0, 1) } }));
     this.#feedTokens(opened.map((seq, i) => ({ seq: this.#sequence(seq), tokens: prompts[i].subarray(1) })));
     return opened;
   }
 
   /** Another sequence with the same past. */
   fork(seq: SeqId): SeqId {
-    const { blocks, length, pending } = this.#sequence(seq);
-    return this.#register({ blocks: this.#cache.share(blocks), length, pending });
+    const { blocks, ...state } = this.#sequence(seq);
+    return this.#register({ ...state, blocks: this.#cache.share(blocks) });
   }
 
   /** Adds forced tokens. @throws EngineError as `open`, before any work. */
@@ -169,9 +184,11 @@ export class Engine {
 
   /**
    * Samples all requests in lockstep, at most maxBatch at a time; a finished one makes room for the next. The sequences grow by
-   * their completions. @throws EngineError before any work when one cannot fit the context or all cannot fit the cache.
+   * their completions. @throws EngineError before any work when one cannot fit the context, all cannot fit the cache, or an option is
+   * out of its range.
    */
   async sample(requests: readonly SampleRequest[], options: SamplingOptions = {}): Promise<Completion[]> {
+    checkOptions(options);
     this.#checkRequests(requests);
     const done: Completion[] = new Array(requests.length);
     const waiting = requests.map(
@@ -183,9 +200,10 @@ export class Engine {
       await this.#advance(running, Math.min(STEPS_PER_READ[this.#ctx.backend.kind], longest), options);
       const still: Running[] = [];
       for (const r of running) {
-        const finished = finishedBy(r);
-        if (finished) done[r.index] = completionOf(r, finished);
-        else still.push(r);
+        if (r.finished) {
+          r.seq.past = { tokens: r.tokens, before: r.seq.past };
+          done[r.index] = completionOf(r, r.finished);
+        } else still.push(r);
       }
       running = [...still, ...waiting.splice(0, this.#maxBatch - still.length)];
     }
@@ -232,7 +250,8 @@ export class Engine {
   }
 
   /** Up to `steps` tokens for each running request; ids stay on the device between steps and come back at the end. */
-  async #advance(running: readonly Running[], steps: number, { temperature = 1, topK = 0, topP = 1 }: SamplingOptions): Promise<void> {
+  async #advance(running: readonly Running[], steps: number, options: SamplingOptions): Promise<void> {
+    const { repetitionPenalty: penalty = 1, temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
     const ctx = this.#ctx;
     const left = (r: Running) => r.request.maxTokens - r.tokens.length;
     const rows = Math.max(running.length, this.#minRows);
@@ -245,13 +264,16 @@ export class Engine {
         ctx.tensor([steps * stride]),
       ];
       const plan = this.#plan(running, rows, steps, left);
+      const seen = penalty === 1 ? undefined : ctx.from(this.#seen(running, rows));
       let ids = plan.ids;
       for (let step = 0; step < steps; step++) {
         const cut = (t: Tensor) => view(t, [rows], step * stride);
         const input = ids;
         ctx.scope(() => {
           const logits = this.#logits(this.#model.decode(input, plan.steps[step].rows, this.#cache));
-          const params = { rows, vocab: logits.shape[1], temperature, top_k: topK, top_p: topP };
+          const vocab = logits.shape[1];
+          if (seen) ctx.run(sampleSpec, 'repetition_penalty', [logits, seen, input], { rows, vocab, penalty });
+          const params = { rows, vocab, temperature, top_k: topK, top_p: topP, min_p: minP };
           ctx.run(sampleSpec, 'sample', [cut(drawn), cut(logprobs), cut(entropies), logits, plan.steps[step].state], params);
         });
         ids = cut(drawn);
@@ -260,13 +282,14 @@ export class Engine {
     });
     const [drawn, logprobs, entropies] = await reads;
     running.forEach((r, row) => {
-      for (let step = 0; step < steps && !finishedBy(r); step++) {
+      for (let step = 0; step < steps && !r.finished; step++) {
         const at = step * stride + row;
         r.tokens.push(drawn[at]);
         r.logprobs.push(logprobs[at]);
         r.entropies.push(entropies[at]);
         r.seq.length++;
         r.seq.pending = drawn[at];
+        r.finished = finishedBy(r, drawn[at]);
       }
       // Blocks beyond a stop token.
       this.#cache.release(r.seq.blocks, Math.ceil((r.seq.length - 1) / this.#cache.blockSize));
@@ -311,6 +334,17 @@ export class Engine {
     };
   }
 
+  /** (rows, ceil(V / 32)): bit t % 32 of word t / 32 is set for the tokens t of each row's sequence. */
+  #seen(running: readonly Running[], rows: number): Uint32Array {
+    const words = Math.ceil(this.#model.config.vocab_size / 32);
+    const seen = new Uint32Array(rows * words);
+    running.forEach((r, row) => {
+      for (let past: Past | undefined = { tokens: r.tokens, before: r.seq.past }; past; past = past.before)
+        for (let i = 0; i < past.tokens.length; i++) seen[row * words + (past.tokens[i] >>> 5)] |= 1 << (past.tokens[i] & 31);
+    });
+    return seen;
+  }
+
   /** Feeds tokens into sequences: all but each one's last new token go through the model. */
   #feedTokens(items: readonly { readonly seq: Sequence; readonly tokens: Uint32Array }[]): void {
     const rows: Row[] = [];
@@ -320,6 +354,7 @@ export class Engine {
       this.#cache.reserve(seq.blocks, from, from + tokens.length);
       for (let i = 0; i < tokens.length; i++) rows.push({ token: i === 0 ? seq.pending : tokens[i - 1], position: from + i, seq });
       seq.length += tokens.length;
+      seq.past = { tokens, before: seq.past };
       seq.pending = tokens[tokens.length - 1];
     }
     for (let at = 0; at < rows.length; at += this.#prefillRows) {
@@ -436,9 +471,25 @@ export class Engine {
   }
 }
 
-function finishedBy({ request, tokens }: Running): 'stop' | 'length' | undefined {
-  if (tokens.length > 0 && request.stopTokens.includes(tokens[tokens.length - 1])) return 'stop';
+/** Why the request is finished once `token` is its last, if it is. */
+function finishedBy({ request, tokens }: Running, token: number): Completion['finished'] | undefined {
+  // Asked first: it sees every token.
+  const asked = request.stopAfter?.(token) ?? false;
+  if (asked || request.stopTokens.includes(token)) return 'stop';
   return tokens.length >= request.maxTokens ? 'length' : undefined;
+}
+
+/** @throws EngineError for a number out of its range. */
+function checkOptions({ repetitionPenalty = 1, temperature = 1, topK = 0, topP = 1, minP = 0 }: SamplingOptions): void {
+  const refuse = (name: string, value: number, expected: string) => {
+    throw new EngineError(`sample: ${name} is ${value}; expected ${expected}`);
+  };
+  if (!(repetitionPenalty > 0 && repetitionPenalty < Number.POSITIVE_INFINITY))
+    refuse('repetitionPenalty', repetitionPenalty, 'a number above 0, 1 for none');
+  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) refuse('temperature', temperature, 'at least 0, 0 for greedy');
+  if (!Number.isInteger(topK) || topK < 0) refuse('topK', topK, 'a whole number, 0 for all tokens');
+  if (!(topP > 0 && topP <= 1)) refuse('topP', topP, 'a share above 0, 1 for all tokens');
+  if (!(minP >= 0 && minP <= 1)) refuse('minP', minP, 'a share, 0 for all tokens');
 }
 
 const completionOf = ({ tokens, logprobs, entropies }: Running, finished: 'stop' | 'length'): Completion => ({
