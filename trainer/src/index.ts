@@ -20,7 +20,7 @@ export { type ScoreTerminals, type SearchCase, type SearchConfig, type SearchNod
 export { bootstrapMetrics, type Interval, pairedBootstrap } from './metrics/bootstrap.ts';
 export { auroc, averagePrecision, classificationMetrics, METRIC_NAMES, type MetricName, type Metrics } from './metrics/classification.ts';
 // Policy, search and stages
-export { answerStops, generate, type Policy, promptTokens, type Rollout, type SamplingOptions } from './policy.ts';
+export { answerStops, generate, type Policy, promptTokens, type Rollout, type SamplingOptions, type Stops, tagStops } from './policy.ts';
 export type { Summary } from './report/summary.ts';
 // Rewards and metrics
 export { groupAdvantages } from './rewards/advantages.ts';

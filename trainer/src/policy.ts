@@ -2,6 +2,7 @@
 import type { Backend, Context, Engine, SeqId, Transformer } from '@eagrl/runtime';
 import type { Chat } from './text/chat.ts';
 import { TAGS } from './text/special_tokens.ts';
+import { stopWatch } from './text/text_stream.ts';
 import type { Tokenizer } from './text/tokenizer.ts';
 
 export interface Policy {
@@ -23,7 +24,7 @@ export interface SamplingOptions {
 
 /** One sampled continuation. */
 export interface Rollout {
-  /** Token ids after the prompt, the stop token included when one was met. */
+  /** Token ids after the prompt; the stop token, or those that spell the stop string, included when one was met. */
   readonly tokens: Uint32Array;
   /** Log-prob of each token under the processed distribution it was drawn from. */
   readonly logprobs: Float32Array;
@@ -38,9 +39,23 @@ export interface Rollout {
 export const promptTokens = ({ tokenizer, chat }: Pick<Policy, 'tokenizer' | 'chat'>, prompt: string): Uint32Array =>
   tokenizer.encode(chat.prompt(prompt));
 
-/** Where an answer ends: at the end of the turn, and before it at the answer's closing tag where that is one token of the vocabulary. */
-export const answerStops = ({ tokenizer, endTokens }: Pick<Policy, 'tokenizer' | 'endTokens'>): readonly number[] =>
-  tokenizer.has(TAGS.finalAnswer[1]) ? [tokenizer.idOf(TAGS.finalAnswer[1]), ...endTokens] : endTokens;
+/** Where a generation ends: at a token, or with the token that completes a text. */
+export interface Stops {
+  readonly stopTokens: readonly number[];
+  readonly stopStrings: readonly string[];
+}
+
+/** Stops at the end of the turn and before it at each of `tags`: by its id where it is one token of the vocabulary, else by its text. */
+export function tagStops({ tokenizer, endTokens }: Pick<Policy, 'tokenizer' | 'endTokens'>, tags: readonly string[]): Stops {
+  const single = tags.filter((tag) => tokenizer.has(tag));
+  return {
+    stopTokens: [...single.map((tag) => tokenizer.idOf(tag)), ...endTokens],
+    stopStrings: tags.filter((tag) => !single.includes(tag)),
+  };
+}
+
+/** Where an answer ends: at the end of the turn, and before it at the answer's closing tag. */
+export const answerStops = (policy: Pick<Policy, 'tokenizer' | 'endTokens'>): Stops => tagStops(policy, [TAGS.finalAnswer[1]]);
 
 /**
  * `numGenerations` completions for each prompt, all in lockstep, the prompt's KV cache shared by its completions.
@@ -49,15 +64,15 @@ export const answerStops = ({ tokenizer, endTokens }: Pick<Policy, 'tokenizer' |
 export async function generate(
   { engine, tokenizer }: Policy,
   prompts: readonly Uint32Array[],
-  options: SamplingOptions & {
-    readonly numGenerations: number;
-    readonly maxTokens: number;
-    readonly stopTokens: readonly number[];
-    readonly seed: number;
-    readonly streams: readonly number[];
-  },
+  options: SamplingOptions &
+    Stops & {
+      readonly numGenerations: number;
+      readonly maxTokens: number;
+      readonly seed: number;
+      readonly streams: readonly number[];
+    },
 ): Promise<Rollout[][]> {
-  const { numGenerations, maxTokens, stopTokens, seed, streams } = options;
+  const { numGenerations, maxTokens, stopTokens, stopStrings, seed, streams } = options;
   const roots = engine.open(prompts);
   const seqs: SeqId[] = [];
   for (const root of roots) for (let g = 0; g < numGenerations; g++) seqs.push(g + 1 < numGenerations ? engine.fork(root) : root);
@@ -66,6 +81,7 @@ export async function generate(
       seq,
       maxTokens,
       stopTokens,
+      stopAfter: stopWatch(tokenizer, stopStrings),
       seed,
       stream: streams[Math.floor(i / numGenerations)] + (i % numGenerations),
     })),

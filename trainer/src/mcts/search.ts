@@ -7,10 +7,11 @@
  * policy's own logits, w = usefulness_weight; terminal = R of the paper with the true label (training patients only).
  */
 import type { SeqId } from '@eagrl/runtime';
-import type { Policy, SamplingOptions } from '../policy.ts';
+import { type Policy, type SamplingOptions, tagStops } from '../policy.ts';
 import { parseAnswer, parseSteps } from '../text/answer.ts';
 import { CORRECT_QUESTION, probeTokens, usefulProbe } from '../text/probe.ts';
 import { TAGS } from '../text/special_tokens.ts';
+import { stopWatch } from '../text/text_stream.ts';
 import type { Answer } from '../types.ts';
 import { Forest } from './forest.ts';
 
@@ -153,6 +154,15 @@ interface Expansion {
   readonly leaf: number;
 }
 
+/** The last token of a step may hold more than the end of its tag: the line end in most vocabularies. */
+const STEP_END = new RegExp(`${TAGS.answer[1]}\\s*$`);
+
+/** What must come between a leaf's last step and a new line: nothing after the prompt, or after a step that has its line end already. */
+function lineEnd({ live, leaf }: Expansion): '' | '\n' {
+  const { depth, text } = live.tree.nodes[leaf];
+  return depth > 0 && !text.endsWith('\n') ? '\n' : '';
+}
+
 /** Adds `num_children` children to each leaf: the policy writes them, the probe and the reward judge them. */
 async function expand(
   policy: Policy,
@@ -164,13 +174,12 @@ async function expand(
   scoreTerminals: ScoreTerminals,
 ): Promise<void> {
   const { engine, tokenizer, chat } = policy;
-  const endAnswer = tokenizer.idOf(TAGS.answer[1]);
-  const stopTokens = [endAnswer, tokenizer.idOf(TAGS.finalAnswer[1]), ...policy.endTokens];
+  const { stopTokens, stopStrings } = tagStops(policy, [TAGS.answer[1], TAGS.finalAnswer[1]]);
 
   const slots = expansions.flatMap((e) => {
     const depth = e.live.tree.nodes[e.leaf].depth + 1;
     // A path that has used up its depth is made to conclude.
-    const opening = `${depth > 1 ? '\n' : ''}${TAGS.finalSubquestion[0]}`;
+    const opening = `${lineEnd(e)}${TAGS.finalSubquestion[0]}`;
     const forced = depth >= config.max_depth ? tokenizer.encode(opening) : new Uint32Array(0);
     return Array.from({ length: config.num_children }, () => ({
       expansion: e,
@@ -182,7 +191,14 @@ async function expand(
   });
   engine.append(slots.filter((s) => s.forced.length > 0).map(({ seq, forced }) => ({ seq, tokens: forced })));
   const completions = await engine.sample(
-    slots.map(({ seq, stream }) => ({ seq, stream, seed, maxTokens: config.max_step_tokens, stopTokens })),
+    slots.map(({ seq, stream }) => ({
+      seq,
+      stream,
+      seed,
+      maxTokens: config.max_step_tokens,
+      stopTokens,
+      stopAfter: stopWatch(tokenizer, stopStrings),
+    })),
     sampling,
   );
 
@@ -190,7 +206,7 @@ async function expand(
     const tokens = Uint32Array.from([...slot.forced, ...completions[i].tokens]);
     const text = tokenizer.decode(tokens);
     // Anything but one whole step ends the path: it is final, or it is broken and scores as unparsable.
-    const steps = tokens[tokens.length - 1] === endAnswer ? parseSteps(text) : [];
+    const steps = STEP_END.test(text) ? parseSteps(text) : [];
     const step = steps.length === 1 ? steps[0] : null;
     return { ...slot, tokens, text, step, answer: step ? null : parseAnswer(text) };
   });
@@ -203,7 +219,7 @@ async function expand(
     policy,
     inner.map((d) => ({
       seq: d.expansion.live.seqs[d.expansion.leaf],
-      text: (d.depth > 1 ? '\n' : '') + usefulProbe(d.step!.question, chat.followUp),
+      text: lineEnd(d.expansion) + usefulProbe(d.step!.question, chat.followUp),
     })),
   );
   const correct = await probe(

@@ -79,7 +79,7 @@ it('a sharded bf16 folder is read, and written back bit for bit', async () => {
   const policy = loadPolicy(ctx, source);
   expect(policy.chat.prompt('hi')).toBe('<|endoftext|>[hi]<|im_end|>');
   expect(policy.endTokens).toEqual([1397, 1395]);
-  expect(answerStops(policy).slice(1)).toEqual([1397, 1395]);
+  expect(answerStops(policy)).toMatchObject({ stopTokens: [expect.any(Number), 1397, 1395], stopStrings: [] });
   const again = join(work, 'again');
   await writeModelFolder(again, policy, source, MAX_SHARD);
   for (const file of shards(folder)) expect(readFileSync(join(again, file)).equals(readFileSync(join(folder, file))), file).toBe(true);

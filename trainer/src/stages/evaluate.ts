@@ -54,7 +54,7 @@ export async function answerSplit(
   seed: number,
   onProgress: (done: number, total: number) => void = () => {},
 ): Promise<Answers> {
-  const stopTokens = answerStops(policy);
+  const stops = answerStops(policy);
   const n = task.numExamples(split);
   const ids: string[] = [];
   const probabilities: number[] = [];
@@ -72,7 +72,7 @@ export async function answerSplit(
       {
         numGenerations: config.num_samples,
         maxTokens: config.max_completion_length,
-        stopTokens,
+        ...stops,
         temperature: config.temperature,
         topK: 0,
         topP: config.top_p,

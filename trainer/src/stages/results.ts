@@ -238,7 +238,7 @@ async function reasoningExample(
         const [[rollout]] = await generate(policy, [promptTokens(policy, example.prompt)], {
           numGenerations: 1,
           maxTokens: config.eval.max_completion_length,
-          stopTokens: answerStops(policy),
+          ...answerStops(policy),
           temperature: 0,
           topK: 0,
           topP: 1,

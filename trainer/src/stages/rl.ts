@@ -193,7 +193,7 @@ async function sampleGroups(
     {
       numGenerations: rl.num_generations,
       maxTokens: rl.max_completion_length,
-      stopTokens: answerStops(policy),
+      ...answerStops(policy),
       temperature: rl.temperature,
       topK: rl.top_k,
       topP: rl.top_p,

@@ -95,9 +95,11 @@ describe('feature names', () => {
 });
 
 it('featureTokenMask marks what lies between the tags', () => {
-  const ids: Record<string, number> = { '<Important Features>': 90, '</Important Features>': 91 };
-  const tokenizer = { idOf: (token: string) => ids[token] };
+  const words: Record<number, string> = { 90: '<Important Features>', 91: '</Important Features>' };
+  const tokenizer = { decode: (ids: ArrayLike<number>) => Array.from(ids, (id) => words[id] ?? 'x').join('') };
   expect([...featureTokenMask([1, 90, 2, 3, 91, 4], tokenizer)]).toEqual([0, 0, 1, 1, 0, 0]);
   expect([...featureTokenMask([91, 2, 90, 3], tokenizer)]).toEqual([0, 0, 0, 1]);
+  // A block in a block is one; what is no block stays out.
+  expect([...featureTokenMask([90, 1, 90, 2, 91, 3, 90, 91, 4], tokenizer)]).toEqual([0, 1, 0, 1, 0, 0, 0, 0, 0]);
   expect([...featureTokenMask([], tokenizer)]).toEqual([]);
 });

@@ -15,6 +15,7 @@ import { labByName } from '../data/lab_dictionary.ts';
 import { foldName } from '../data/names.ts';
 import type { Answer, Feature } from '../types.ts';
 import { IM_END, TAGS } from './special_tokens.ts';
+import { TextStream } from './text_stream.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export { foldName };
@@ -140,20 +141,32 @@ export function matchFeatures(names: readonly string[], features: readonly Featu
   return { indices: [...indices].sort((a, b) => a - b), unknown: unknown.size };
 }
 
+const FEATURE_TAGS = new RegExp(TAGS.importantFeatures.join('|'), 'g');
+
 /**
- * 1 on each token inside <Important Features>..</Important Features>, tags left out; an unclosed block runs to the end.
+ * 1 on each token with a character inside <Important Features>..</Important Features>, tags left out; an unclosed block runs to the end.
+ * A tag may be one token or several, and share its last with what follows. Tokens that complete no character count where they stand.
  * @param tokenIds (T) ids of a completion
  * @returns (T) mask
  */
-export function featureTokenMask(tokenIds: ArrayLike<number>, tokenizer: Pick<Tokenizer, 'idOf'>): Uint8Array {
-  const open = tokenizer.idOf(TAGS.importantFeatures[0]);
-  const close = tokenizer.idOf(TAGS.importantFeatures[1]);
-  const mask = new Uint8Array(tokenIds.length);
-  let inside = false;
+export function featureTokenMask(tokenIds: ArrayLike<number>, tokenizer: Pick<Tokenizer, 'decode'>): Uint8Array {
+  const stream = new TextStream(tokenizer);
+  const ends: number[] = [];
+  let text = '';
   for (let t = 0; t < tokenIds.length; t++) {
-    if (tokenIds[t] === open) inside = true;
-    else if (tokenIds[t] === close) inside = false;
-    else if (inside) mask[t] = 1;
+    text += stream.push(tokenIds[t]);
+    ends.push(text.length);
   }
-  return mask;
+  text += stream.end();
+  const inside = new Uint8Array(text.length + 1);
+  let from = -1;
+  for (const { 0: tag, index } of text.matchAll(FEATURE_TAGS)) {
+    if (from >= 0) inside.fill(1, from, index);
+    from = tag === TAGS.importantFeatures[0] ? index + tag.length : -1;
+  }
+  if (from >= 0) inside.fill(1, from);
+  return Uint8Array.from(ends, (end, t) => {
+    const start = t === 0 ? 0 : ends[t - 1];
+    return Number(inside.subarray(start, Math.max(end, start + 1)).includes(1));
+  });
 }

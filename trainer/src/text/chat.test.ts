@@ -1,7 +1,7 @@
 /**
  * Plan. Templates in the shape of the published ones (ChatML, Qwen2.5 with its system turn, Llama 3 with bos and a date) give the expected
  * texts; a follow-up is what the template puts between an answer and the next opening; ours equals the ChatML template; broken
- * templates, templates that refuse or lose the text, and turns that do not continue the generation prompt are errors.
+ * templates, templates that loop, templates that refuse or lose the text, and turns that do not continue the generation prompt are errors.
  */
 import { describe, expect, it } from 'vitest';
 import { CHATML_TEMPLATE, ChatTemplateError, chatFollowUp, chatPrompt, templateChat } from './chat.ts';
@@ -19,6 +19,8 @@ const LLAMA =
   '{{- "<|start_header_id|>system<|end_header_id|>\\n\\n" }}\n{{- "Today Date: " + date_string + "\\n\\n" }}\n{{- "<|eot_id|>" }}\n' +
   "{%- for message in messages %}\n    {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' }}\n" +
   "{%- endfor %}\n{%- if add_generation_prompt %}\n    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}\n{%- endif %}\n";
+
+const next = (letter: string): string => String.fromCharCode(letter.charCodeAt(0) + 1);
 
 describe('templateChat', () => {
   it('Qwen: system turn first, follow-up from the end of the answer on', () => {
@@ -50,6 +52,30 @@ describe('templateChat', () => {
   ])('refuses %s', (_title, source, message) => {
     expect(() => templateChat(source)).toThrow(ChatTemplateError);
     expect(() => templateChat(source)).toThrow(message);
+  });
+  it.each([
+    ['a range without end', '{% for i in range(10 ** 9) %}x{% endfor %}'],
+    ['a huge range that nothing walks through', '{% set n = range(1000000000) %}'],
+    ['nested loops', '{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}'],
+    ['a loop over the text', '{% for a in messages[0].content %}{% for i in range(9999) %}{% endfor %}{% endfor %}'],
+    ['a macro that calls itself', '{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}'],
+    [
+      'macros that fan out',
+      `${'abcdefghijklmnopqr'.replace(/./g, (n) => `{% macro ${n}() %}{{ ${next(n)}() }}{{ ${next(n)}() }}{% endmacro %}`)}{% macro s() %}{% endmacro %}{{ a() }}`,
+    ],
+    ['a text that doubles', "{% set ns = namespace(s='x') %}{% for i in range(40) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ ns.s }}"],
+  ])('gives up in time: %s', (_title, source) => {
+    const started = performance.now();
+    expect(() => templateChat(`${source}{{ messages[0].content }}`)).toThrow(ChatTemplateError);
+    expect(performance.now() - started).toBeLessThan(5000);
+  });
+  it('loops as templates have them are within the bounds', () => {
+    const chat = templateChat(
+      '{% for i in range(3) %}{{ i }}{% endfor %}{% for i in range(5, 1, -2) %}{{ i }}{% endfor %}{{ messages[0].content }}',
+    );
+    expect(chat.prompt('!')).toBe('01253!');
+    const long = Array.from({ length: 4001 }, (_, i) => ({ role: i % 2 ? ('assistant' as const) : ('user' as const), content: 'x' }));
+    expect(templateChat(CHATML_TEMPLATE).render(long).length).toBeGreaterThan(4001 * 20);
   });
   it('refuses a follow-up that does not continue the generation prompt', () => {
     const chat = templateChat('{% for m in messages %}[{{ m.content }}]{% endfor %}{% if add_generation_prompt %}<think>{% endif %}');

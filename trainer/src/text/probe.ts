@@ -30,12 +30,12 @@ export function searchContext(prompt: string, steps: readonly Step[]): string {
   return chatPrompt(prompt) + steps.map(formatStep).join('');
 }
 
-/** Ids of the two answers. Throws RangeError when the tokenizer splits one of them: P(Yes) would not be one position's. */
+/**
+ * Ids of the two answers, or of their first tokens where the tokenizer splits them. Throws RangeError when both begin with the same token:
+ * one position could not tell them apart.
+ */
 export function probeTokens(tokenizer: Tokenizer): { yes: number; no: number } {
-  const [yes, no] = ['Yes', 'No'].map((word) => {
-    const ids = tokenizer.encode(word);
-    if (ids.length !== 1) throw new RangeError(`probeTokens: expected "${word}" to be one token, got ${ids.length}; use another tokenizer`);
-    return ids[0];
-  });
+  const [yes, no] = ['Yes', 'No'].map((word) => tokenizer.encode(word)[0]);
+  if (yes === no) throw new RangeError('probeTokens: "Yes" and "No" begin with the same token; use another tokenizer');
   return { yes, no };
 }
