@@ -37,7 +37,7 @@ const reproduce = (name: string, ...more: string[]): string[] => [
 ];
 const folder = (name: string): string => join(work, name, 'tiny');
 /** What the rows are drawn into. */
-const WRITTEN = ['reproduction.json', 'REPRODUCTION.md', 'tables/method.md', 'tables/rows.csv', 'figures/methods.svg'];
+const WRITTEN = ['reproduction.json', 'REPRODUCTION.md', 'tables/method.md', 'tables/rows.csv', 'figures/methods.svg', 'figures/methods.png'];
 /** `output_dir` stands in REPRODUCTION.md by its last part. */
 const written = (name: string): string[] =>
   WRITTEN.map((file) => readFileSync(join(folder(name), file), 'utf8').replace(/^output_dir: .*$/m, ''));
@@ -78,7 +78,8 @@ describe('every cell', () => {
   });
 
   test('tables in three forms, figures, the cost of every node', () => {
-    expect(readdirSync(join(folder('all'), 'figures')).sort()).toEqual(['ablations.svg', 'methods.svg', 'robustness.svg']);
+    const figures = ['ablations', 'methods', 'robustness'].flatMap((name) => [`${name}.png`, `${name}.svg`]);
+    expect(readdirSync(join(folder('all'), 'figures')).sort()).toEqual(figures);
     const tables = ['ablation', 'cost', 'method', 'robustness'].flatMap((name) => ['csv', 'md', 'tex'].map((form) => `${name}.${form}`));
     expect(readdirSync(join(folder('all'), 'tables')).sort()).toEqual([...tables, 'rows.csv'].sort());
     const cost = readFileSync(join(folder('all'), 'tables', 'cost.csv'), 'utf8')

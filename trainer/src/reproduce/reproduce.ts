@@ -28,6 +28,7 @@ import { figuresOf } from './figures.ts';
 import { type Cell, cellsOf, GROUPS, selectCells } from './matrix.ts';
 import { type CellStore, expertOf, finishedFolder, resultOf, runNode } from './nodes.ts';
 import { type Node, neededBy, type Plan, type PlannedCell, planOf, shardOf } from './plan.ts';
+import { svgToPng } from './png.ts';
 import { type CellColumns, type CellData, causalFeatures, Draws, givenColumns, policyColumns, type Row, rowsOf } from './rows.ts';
 import { type Cost, costTable, csv, groupTable, latex, longCsv, markdown } from './tables.ts';
 
@@ -179,7 +180,7 @@ function columnsOf({ cell, config, expert, answers }: PlannedCell, cohort: Cohor
   return policyColumns(found, cell.answer !== 'number', features, causal);
 }
 
-function writeReproduction(folder: string, config: Config, loaded: Loaded, store: CellStore): Reproduction {
+async function writeReproduction(folder: string, config: Config, loaded: Loaded, store: CellStore): Promise<Reproduction> {
   const { cohort, cells, seeds, roots, work } = loaded;
   const labelOf = new Map(cohort.patients.map((p) => [p.id, p.label]));
   const labels = cohort.splits.test.map((id) => labelOf.get(id) as 0 | 1);
@@ -215,7 +216,7 @@ function writeReproduction(folder: string, config: Config, loaded: Loaded, store
     verdicts: judge(pooled),
   };
   const costs = results.map(({ node, result }): Cost => ({ title: node.title, ...result }));
-  const write = (name: string, text: string) => writeFileAtomic(join(folder, name), text);
+  const write = (name: string, content: string | Uint8Array) => writeFileAtomic(join(folder, name), content);
   write('reproduction.json', `${JSON.stringify(reproduction, null, 2)}\n`);
   for (const group of GROUPS.filter((g) => reproduction.rows.some((row) => row.group === g))) {
     const table = groupTable(reproduction.rows, group);
@@ -227,7 +228,10 @@ function writeReproduction(folder: string, config: Config, loaded: Loaded, store
   write('tables/cost.md', markdown(costTable(costs)));
   write('tables/cost.csv', csv(costTable(costs)));
   write('tables/cost.tex', latex(costTable(costs)));
-  for (const [name, svg] of Object.entries(figuresOf(reproduction.rows))) write(`figures/${name}`, svg);
+  for (const [name, svg] of Object.entries(figuresOf(reproduction.rows))) {
+    write(`figures/${name}`, svg);
+    write(`figures/${name.replace(/svg$/, 'png')}`, await svgToPng(svg));
+  }
   write('REPRODUCTION.md', reproductionMarkdown(reproduction, config));
   return reproduction;
 }
