@@ -26,6 +26,7 @@ export {
   writeSafetensors,
 } from './io/safetensors.ts';
 export { openShards, parseShardIndex, planShards, type Shard, shardIndex } from './io/shards.ts';
+export { ADACARE_DEFAULTS, AdaCare, type AdaCareConfig, adacareParams } from './model/adacare.ts';
 export {
   attentionImportance,
   CONCARE_DEFAULTS,
@@ -36,8 +37,12 @@ export {
   concareParams,
 } from './model/concare.ts';
 export { ModelConfigError, parseTransformerConfig, type TransformerConfig } from './model/config.ts';
+export type { ExpertAnswers, ExpertLoss, ExpertModel, ExpertPatient } from './model/expert.ts';
+export { GruExpert, gruExpertParams } from './model/gru_expert.ts';
+export { LogisticExpert, logisticExpertParams } from './model/logistic_expert.ts';
 export { adapterConfig, LORA_MODULES, type LoraConfig, loraParams, parseAdapterConfig } from './model/lora.ts';
 export { checkFits, type MemoryPlan, type PlanLine, planMemory, showBytes, verdict, type Workload } from './model/plan.ts';
+export type { SeriesConfig } from './model/series_expert.ts';
 export { type DropoutDraw, Transformer, transformerParams } from './model/transformer.ts';
 export { add } from './ops/add.ts';
 export { attention } from './ops/attention.ts';

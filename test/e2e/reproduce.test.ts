@@ -37,7 +37,14 @@ const reproduce = (name: string, ...more: string[]): string[] => [
 ];
 const folder = (name: string): string => join(work, name, 'tiny');
 /** What the rows are drawn into. */
-const WRITTEN = ['reproduction.json', 'REPRODUCTION.md', 'tables/method.md', 'tables/rows.csv', 'figures/methods.svg', 'figures/methods.png'];
+const WRITTEN = [
+  'reproduction.json',
+  'REPRODUCTION.md',
+  'tables/method.md',
+  'tables/rows.csv',
+  'figures/methods.svg',
+  'figures/methods.png',
+];
 /** `output_dir` stands in REPRODUCTION.md by its last part. */
 const written = (name: string): string[] =>
   WRITTEN.map((file) => readFileSync(join(folder(name), file), 'utf8').replace(/^output_dir: .*$/m, ''));

@@ -1,5 +1,17 @@
-/** Kernels of the ConCare expert, as the demo runs it: 17 features, hidden 32, 64 patients of 6 visits each. */
-import { activation, bce, decov, gru, type HostBuffers, launchRef, type Params, setAttention, timeAttention } from '@eagrl/kernels';
+/** Kernels of the experts, as the demo runs ConCare: 17 features, hidden 32, 64 patients of 6 visits each. */
+import {
+  activation,
+  bce,
+  decov,
+  gate,
+  gru,
+  gruCell,
+  type HostBuffers,
+  launchRef,
+  type Params,
+  setAttention,
+  timeAttention,
+} from '@eagrl/kernels';
 import type { BenchCase, Draw } from '../lib/case.ts';
 
 const FEATURES = 17;
@@ -75,6 +87,11 @@ const pointwise = (entry: string, names: readonly string[]): BenchCase => ({
   inputs: (d) => Object.fromEntries(names.map((name) => [name, d.uniforms(SET, -1, 1)])),
 });
 
+/** One visit of the patients through one GRU. */
+const cell: Params = { rows: BATCH, hidden: HIDDEN };
+const CELL = BATCH * HIDDEN;
+const cellInputs = (d: Draw) => ({ gi: d.normals(3 * CELL), gh: d.normals(3 * CELL), h: d.uniforms(CELL, -1, 1) });
+
 export const expert: readonly BenchCase[] = [
   { spec: gru, entry: 'gru_fwd', shape: size, params: shape, inputs: gruInputs },
   { spec: gru, entry: 'gru_bwd', shape: size, params: shape, inputs: gruSaved, steady: ['dh', 'gates'] },
@@ -127,6 +144,28 @@ export const expert: readonly BenchCase[] = [
     shape: `${BATCH}`,
     params: { n: BATCH },
     inputs: (d) => ({ logits: d.normals(BATCH), labels: Float32Array.from(d.ints(BATCH, 2)), weights: d.uniforms(BATCH) }),
+  },
+  { spec: gruCell, entry: 'gru_cell_fwd', shape: `${BATCH}x${HIDDEN}`, params: cell, inputs: cellInputs },
+  {
+    spec: gruCell,
+    entry: 'gru_cell_bwd',
+    shape: `${BATCH}x${HIDDEN}`,
+    params: cell,
+    inputs: (d) => ({ ...cellInputs(d), dy: d.normals(CELL) }),
+  },
+  {
+    spec: gate,
+    entry: 'gate_fwd',
+    shape: `${STEPS}`,
+    params: { n: STEPS },
+    inputs: (d) => ({ x: d.normals(STEPS), z: d.normals(STEPS) }),
+  },
+  {
+    spec: gate,
+    entry: 'gate_bwd',
+    shape: `${STEPS}`,
+    params: { n: STEPS },
+    inputs: (d) => ({ dy: d.normals(STEPS), x: d.normals(STEPS), g: d.uniforms(STEPS, 0, 1) }),
   },
   pointwise('tanh_fwd', ['x']),
   pointwise('tanh_bwd', ['dy', 'y']),

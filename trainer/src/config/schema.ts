@@ -96,6 +96,8 @@ const pretrain = z.strictObject({
 });
 
 const expert = z.strictObject({
+  /** Whose attention guides: ConCare [a], or GRU, AdaCare or logistic regression in its place [d]. */
+  kind: z.enum(['concare', 'gru', 'adacare', 'logistic']).default('concare'),
   hidden_size: count.default(128), // [a] ConCare
   num_heads: count.default(4), // [a]
   ffn_size: count.default(64), // [a]

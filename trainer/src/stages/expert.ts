@@ -1,14 +1,15 @@
 /**
- * The expert: an ensemble of ConCare models trained on the train split, stopped early on the validation split. Its final attention,
- * averaged over the ensemble, says which features matter for each patient; the top K of them are C_exp. Used only while training the
- * policy, and to measure agreement.
+ * The expert: an ensemble of models, ConCare unless `expert.kind` says otherwise, trained on the train split, stopped early on the
+ * validation split. Its attention, averaged over the ensemble, says which features matter for each patient; the top K of them are C_exp.
+ * Used only while training the policy, and to measure agreement.
  *
- * Paper: EAG-RL, "expert attention". Recipe: eag-rl.md section 2 [a]; ensemble and K are ours [d] (trainer/PAPER.md).
+ * Paper: EAG-RL, "expert attention". Recipe: eag-rl.md section 2 [a]; ensemble, K and the other kinds are ours [d] (trainer/PAPER.md).
  * Command: eagrl expert --config configs/demo.yaml
  */
-import { AdamW, attentionImportance, CONCARE_DEFAULTS, ConCare, type ConCareLoss, type ConCarePatient, type Context } from '@eagrl/runtime';
+import { AdamW, attentionImportance, type Context, type ExpertLoss, type ExpertPatient } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import { columnFeatures, expertInput, featureStatistics } from '../expert/inputs.ts';
+import { createExpert } from '../expert/models.ts';
 import { auroc } from '../metrics/classification.ts';
 import { epochBatch, stepsPerEpoch } from '../train/batches.ts';
 import type { Cohort, SplitName } from '../types.ts';
@@ -30,7 +31,7 @@ export interface Member {
   readonly valAuroc: number;
   readonly epochs: number;
   readonly probabilities: readonly number[];
-  /** (patients, C + 1) final attention; C columns, one-hot ones counted by their levels. */
+  /** (patients, C + 1) attention; C columns, one-hot ones counted by their levels, then the static inputs. */
   readonly attention: readonly number[];
 }
 
@@ -82,7 +83,7 @@ export function topIndices(values: ArrayLike<number>, k: number): number[] {
 export interface ExpertData {
   /** C: features, one-hot ones counted by their levels. */
   readonly numColumns: number;
-  readonly patients: readonly ConCarePatient[];
+  readonly patients: readonly ExpertPatient[];
   readonly labels: readonly (0 | 1)[];
   /** Positions in `patients`. */
   readonly split: Readonly<Record<SplitName, readonly number[]>>;
@@ -99,7 +100,7 @@ export function expertData(cohort: Cohort): ExpertData {
     F,
   );
   const C = columnFeatures(cohort.features).length;
-  const patients = cohort.patients.map((patient): ConCarePatient => {
+  const patients = cohort.patients.map((patient): ExpertPatient => {
     const { numVisits, series, demographics } = expertInput(patient, cohort, stats, MAX_VISITS);
     return { visits: Array.from({ length: numVisits }, (_, t) => series.subarray(t * C, (t + 1) * C)), statics: demographics };
   });
@@ -110,20 +111,7 @@ export function expertData(cohort: Cohort): ExpertData {
 async function trainMember(ctx: Context, data: ExpertData, config: Config, member: number, run: TrainingRun): Promise<Member> {
   const c = config.expert;
   const seed = config.seed + member;
-  const model = new ConCare(
-    ctx,
-    {
-      ...CONCARE_DEFAULTS,
-      num_features: data.numColumns,
-      num_statics: 2,
-      hidden_size: c.hidden_size,
-      num_heads: c.num_heads,
-      ffn_size: c.ffn_size,
-      dropout: c.dropout,
-      decov_weight: c.decov,
-    },
-    seed,
-  );
+  const model = createExpert(ctx, c, data.numColumns, seed);
   const optimizer = new AdamW(model.params, { weightDecay: c.weight_decay, maxGradNorm: c.max_grad_norm });
   const { train, val } = data.split;
   const select = (places: readonly number[]) => places.map((i) => data.patients[i]);
@@ -134,20 +122,20 @@ async function trainMember(ctx: Context, data: ExpertData, config: Config, membe
   for (; epoch < c.num_epochs && epoch - best.epoch <= c.patience; epoch++) {
     await yieldToEvents();
     run.signal?.throwIfAborted();
-    const losses: (ConCareLoss & { readonly gradNorm: number })[] = [];
+    const losses: (ExpertLoss & { readonly gradNorm: number })[] = [];
     for (let s = 0; s < perEpoch; s++) {
       const places = epochBatch(seed, 'expert', train.length, c.batch_size, epoch * perEpoch + s).map((i) => train[i]);
       losses.push(await model.trainStep(select(places), labelsOf(places), optimizer, c.learning_rate));
     }
     const { probabilities } = await model.predict(select(val));
     const score = auroc(labelsOf(val), probabilities);
-    const mean = (key: 'loss' | 'bce' | 'decov' | 'gradNorm') => losses.reduce((sum, l) => sum + l[key], 0) / losses.length;
+    const mean = (of: (l: (typeof losses)[number]) => number) => losses.reduce((sum, l) => sum + of(l), 0) / losses.length;
     if (member === 0) {
       run.log(epoch + 1, {
-        loss: mean('loss'),
-        bce_loss: mean('bce'),
-        decov_loss: mean('decov'),
-        grad_norm: mean('gradNorm'),
+        loss: mean((l) => l.loss),
+        bce_loss: mean((l) => l.bce),
+        ...(losses[0].decov === undefined ? {} : { decov_loss: mean((l) => l.decov as number) }),
+        grad_norm: mean((l) => l.gradNorm),
         val_auroc: score,
       });
     }
