@@ -40,6 +40,8 @@ export interface BackendStats {
   peakBytes: number;
   pooledBytes: number;
   dispatches: number;
+  /** Of all dispatches, as their specs count them. */
+  flops: number;
   submits: number;
   /** Device buffers created since the start; constant once a training loop is warm. */
   buffersCreated: number;

@@ -62,44 +62,57 @@ async function planned(name: string, ...more: string[]): Promise<PlanJson> {
 describe('every cell', () => {
   let finished: Finished;
   beforeAll(async () => {
-    finished = await eagrl(...reproduce('all'));
+    const other = join(work, 'other.yaml');
+    writeFileSync(other, 'data: {kind: synthetic, seed: 1, effects: shifted, num_train: 12, num_val: 12, num_test: 12}\n');
+    finished = await eagrl(...reproduce('all', '--transfer-config', other));
   }, 1_800_000);
 
   test('has a row with finite numbers, bounds around them', () => {
     expect(finished.code, finished.stderr).toBe(0);
     const { rows, verdicts } = JSON.parse(readFileSync(join(folder('all'), 'reproduction.json'), 'utf8'));
-    expect(rows).toHaveLength(23);
+    expect(rows).toHaveLength(38);
     for (const row of rows) {
       expect(row, row.cell).toMatchObject({ seed: 42, n: 12 });
       for (const bounds of Object.values<Record<string, number>>(row.stats)) {
         expect(Object.values(bounds).every(Number.isFinite), row.cell).toBe(true);
         expect(bounds.upper).toBeGreaterThanOrEqual(bounds.lower);
       }
-      expect(row.difference === null, row.cell).toBe(row.cell === 'eagrl');
+      expect(row.difference === null, row.cell).toBe(/^(other_)?eagrl$/.test(row.cell));
       // Only answers in words name features and can be unreadable.
-      expect('jaccard' in row.stats, row.cell).toBe(!['vanilla', 'sft_answer', 'expert', 'bayes'].includes(row.cell));
-      expect('parse_failure_rate' in row.stats, row.cell).toBe(!['expert', 'bayes'].includes(row.cell));
+      expect('jaccard' in row.stats, row.cell).toBe(!/^(vanilla|sft_answer|bayes)$|expert/.test(row.cell));
+      expect('parse_failure_rate' in row.stats, row.cell).toBe(!/^bayes$|expert/.test(row.cell));
     }
     expect(verdicts.length).toBeGreaterThan(6);
     for (const { missing } of verdicts) expect(missing).toEqual([]);
   });
 
   test('tables in three forms, figures, the cost of every node', () => {
-    const figures = ['ablations', 'methods', 'robustness'].flatMap((name) => [`${name}.png`, `${name}.svg`]);
+    const figures = ['ablations', 'methods', 'robustness', 'transfer'].flatMap((name) => [`${name}.png`, `${name}.svg`]);
     expect(readdirSync(join(folder('all'), 'figures')).sort()).toEqual(figures);
-    const tables = ['ablation', 'cost', 'method', 'robustness'].flatMap((name) => ['csv', 'md', 'tex'].map((form) => `${name}.${form}`));
+    const named = ['ablation', 'cost', 'experts', 'method', 'phases', 'robustness', 'transfer', 'transfer_other'];
+    const tables = named.flatMap((name) => ['csv', 'md', 'tex'].map((form) => `${name}.${form}`));
     expect(readdirSync(join(folder('all'), 'tables')).sort()).toEqual([...tables, 'rows.csv'].sort());
     const cost = readFileSync(join(folder('all'), 'tables', 'cost.csv'), 'utf8')
       .trimEnd()
       .split('\n');
+    for (const line of cost.slice(1)) expect(Number(line.split(',')[3]), line).toBeGreaterThan(0); // every piece computes
     expect(cost).toHaveLength(1 + readdirSync(join(folder('all'), 'cells')).length);
   });
 
   test('each method trained its own weights', async () => {
-    const { nodes } = await planned('all');
+    const { nodes } = await planned('all', '--transfer-config', join(work, 'other.yaml'));
     expect(nodes.every((node) => node.done)).toBe(true);
     // Not among them: without the adaptive clip, which two steps at a small rate never reach.
-    const methods = ['sft_answer sft_answer', 'stage1 stage1', 'rl grpo', 'rl dapo', 'rl eagrl', 'rl no_stage1', 'rl no_attention'];
+    const methods = [
+      'sft_answer sft_answer',
+      'stage1 stage1',
+      'rl grpo',
+      'rl dapo',
+      'rl eagrl',
+      'rl no_stage1',
+      'rl no_attention',
+      'stage1 star',
+    ];
     const weights = methods.map((title) => {
       const { hash } = nodes.find((node) => node.title.startsWith(`${title} `))!;
       const checkpoints = join(folder('all'), 'cells', hash, 'checkpoints');

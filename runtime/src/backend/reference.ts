@@ -19,7 +19,7 @@ export class ReferenceBackend implements Backend {
     maxBufferBytes: 2 ** 33,
     maxBindingBytes: 2 ** 33,
   };
-  readonly stats: BackendStats = { liveBytes: 0, peakBytes: 0, pooledBytes: 0, dispatches: 0, submits: 0, buffersCreated: 0 };
+  readonly stats: BackendStats = { liveBytes: 0, peakBytes: 0, pooledBytes: 0, dispatches: 0, flops: 0, submits: 0, buffersCreated: 0 };
   /** Never resolves: nothing can be lost. */
   readonly lost = new Promise<string>(() => {});
   readonly #debug: number;
@@ -76,6 +76,7 @@ export class ReferenceBackend implements Backend {
     const start = performance.now();
     spec.ref[name](buffers, params);
     this.stats.dispatches++;
+    this.stats.flops += entry.flops(params);
     const log: DispatchLog = { backend: this.kind, spec, name, params, ms: performance.now() - start };
     if (this.#debug >= 2) reportDispatch(log);
     if (this.#debug >= 5) for (const b of entry.bindings) if (b.access !== 'read' && b.dtype === 'f32') scan(log, b.name, buffers[b.name]);

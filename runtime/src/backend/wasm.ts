@@ -82,6 +82,7 @@ export class WasmBackend implements Backend {
     this.stats = {
       peakBytes: 0,
       dispatches: 0,
+      flops: 0,
       submits: 0,
       get liveBytes() {
         return heap.liveBytes;
@@ -163,6 +164,7 @@ export class WasmBackend implements Backend {
     this.#launch(spec, name, pointers, params, flops + bytes < SMALL);
     const ms = performance.now() - start;
     this.stats.dispatches++;
+    this.stats.flops += flops;
     this.#profile.add(name, ms, flops, bytes);
     if (debug >= 2) reportDispatch({ ...log, ms });
     if (debug >= 5) {

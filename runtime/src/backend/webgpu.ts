@@ -98,6 +98,7 @@ export class WebgpuBackend implements Backend {
       liveBytes: 0,
       peakBytes: 0,
       dispatches: 0,
+      flops: 0,
       submits: 0,
       get pooledBytes() {
         return pool.bytesFree;
@@ -243,6 +244,7 @@ export class WebgpuBackend implements Backend {
     pass.setBindGroup(0, group, [offset]);
     pass.dispatchWorkgroups(...grid);
     this.stats.dispatches++;
+    this.stats.flops += entry.flops(params);
     if (++this.#pending === MAX_PENDING) this.flush();
     const log: DispatchLog = { backend: this.kind, spec, name, params };
     if (this.#switches.debug >= 2) reportDispatch(log);

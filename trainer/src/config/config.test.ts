@@ -40,7 +40,11 @@ describe('loadConfig', () => {
     ['a missing file', () => loadConfig({ path: 'no/such.yaml' }), 'no file no/such.yaml'],
     ['bad YAML', () => loadConfig({ path: yaml('rl: [1') }), 'cannot read'],
     ['a list for a config', () => loadConfig({ path: yaml('- 1') }), 'holds no keys'],
-    ['an unknown preset', () => loadConfig({ overrides: ['--preset', 'demos'] }), 'there are demo, mimic4, pretrain, quick, smoke, tjh'],
+    [
+      'an unknown preset',
+      () => loadConfig({ overrides: ['--preset', 'demos'] }),
+      'there are demo, mimic4, pretrain, quick, quick_other, smoke, tjh',
+    ],
     ['tjh without files', () => loadConfig({ path: 'configs/tjh.yaml' }), 'needs data.path'],
     ['mimic4 without a folder', () => loadConfig({ path: 'configs/mimic4.yaml' }), 'needs data.path'],
   ])('refuses %s', (_title, load, message) => {

@@ -36,6 +36,8 @@ const data = z.strictObject({
   /** `mimic4` without `split`: shares of the patients, drawn within those with a positive stay and those without [d]. */
   val_fraction: fraction.default(0.1),
   test_fraction: fraction.default(0.2),
+  /** `synthetic`: `shifted` has the same causes with other weights, another hospital as it were [d]. */
+  effects: z.enum(['standard', 'shifted']).default('standard'),
   /** Seed of the generated cohort and of drawn splits, apart from `seed` so that seeds of a run can be compared on one cohort [d]. */
   seed: index.default(0),
 });
@@ -52,6 +54,8 @@ const prompt = z.strictObject({
   shuffle_fraction: fraction.default(0),
   /** Robustness: this share of the shown values is taken away, drawn likewise [d]. */
   missing_fraction: fraction.default(0),
+  /** Robustness: every value is multiplied by 1 + noise_std N(0, 1), drawn likewise [d]. */
+  noise_std: nonNegative.default(0),
 });
 
 const model = z.strictObject({
@@ -210,7 +214,7 @@ const checkpoint = z.strictObject({
 
 /** Nested sections are built from their own defaults, so `{}` is a whole config. */
 export const configSchema = z.strictObject({
-  /** A config shipped with the package (`demo`, `mimic4`, `quick`, `smoke`, `tjh`) that this one builds on. */
+  /** A config shipped with the package (`demo`, `mimic4`, `quick`, `quick_other`, `smoke`, `tjh`) that this one builds on. */
   preset: z.string().nullable().default(null),
   run_name: z
     .string()
@@ -218,6 +222,8 @@ export const configSchema = z.strictObject({
     .default('run'),
   output_dir: z.string().min(1).default('outputs'),
   seed: index.default(42), // [a]
+  /** `eagrl reproduce`: a config whose `data` is another cohort, for training on one and testing on the other [p: MIMIC-IV to TJH]. */
+  transfer_config: z.string().nullable().default(null),
   device: z.enum(['auto', 'webgpu', 'wasm', 'webgpu-software', 'reference']).default('auto'),
   data: data.prefault({}),
   prompt: prompt.prefault({}),

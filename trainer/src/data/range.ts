@@ -46,3 +46,8 @@ export function latest(series: readonly (number | null)[]): number | null {
   for (let t = series.length - 1; t >= 0; t--) if (series[t] !== null) return series[t];
   return null;
 }
+
+/** Place of the level closest to the value, the lower one of two: a median may lie between levels. */
+export function nearestLevel(levels: readonly number[], value: number): number {
+  return levels.reduce((best, level, i) => (Math.abs(level - value) < Math.abs(levels[best] - value) ? i : best), 0);
+}

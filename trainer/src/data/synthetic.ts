@@ -22,7 +22,11 @@ export interface SyntheticOptions {
   readonly seed: number;
   /** Number of patients of each split; the cohort has their sum. */
   readonly split: Readonly<Record<SplitName, number>>;
+  /** `shifted`: the causes count 1.5 and 0.5 times as much in turn, as in a hospital with other patients and other care. Default standard. */
+  readonly effects?: Effects;
 }
+
+export type Effects = 'standard' | 'shifted';
 
 type Side = 'high' | 'low';
 
@@ -64,6 +68,8 @@ const PHENOTYPES: readonly (readonly string[])[] = [
 const FOCUS = { inside: 1.2, outside: 0.8 } as const;
 /** Centres the score: prevalence near 0.47. */
 const BIAS = -5.8;
+/** Factors on the weights of `shifted`, by turns. */
+const SHIFT = [1.5, 0.5] as const;
 
 const FEATURES: readonly Feature[] = COLUMNS.map((column) => {
   const entry = labByName(column.lab);
@@ -103,7 +109,7 @@ interface Verdict {
 }
 
 /** Score of a visible record; depends on the latest observed values and the sex only. */
-function judge(values: readonly (readonly (number | null)[])[], sex: Sex): Verdict {
+function judge(values: readonly (readonly (number | null)[])[], sex: Sex, effects: Effects): Verdict {
   const harm = new Map<string, number>();
   COLUMNS.forEach((column, f) => {
     if (column.cause === undefined) return;
@@ -116,7 +122,7 @@ function judge(values: readonly (readonly (number | null)[])[], sex: Sex): Verdi
   for (const column of COLUMNS) {
     if (column.cause === undefined) continue;
     const focus = group.includes(column.lab) ? FOCUS.inside : FOCUS.outside;
-    const weight = column.cause.weight * focus;
+    const weight = column.cause.weight * focus * (effects === 'shifted' ? SHIFT[weights.length % 2] : 1);
     const contribution = weight * (harm.get(column.lab) ?? 0);
     score += contribution;
     weights.push({ name: column.lab, weight, contribution });
@@ -132,7 +138,7 @@ function visitTimes(rng: Rng): number[] {
   return times;
 }
 
-function generatePatient(seed: number, index: number): { patient: Patient; verdict: Verdict } {
+function generatePatient(seed: number, index: number, effects: Effects): { patient: Patient; verdict: Verdict } {
   const rng = new Rng(seed, `synthetic patient ${index}`);
   const sex: Sex = rng.chance(0.55) ? 'male' : 'female';
   const age = Math.round(Math.min(95, Math.max(18, rng.normal(61, 15))));
@@ -161,7 +167,7 @@ function generatePatient(seed: number, index: number): { patient: Patient; verdi
     });
   });
 
-  const verdict = judge(values, sex);
+  const verdict = judge(values, sex, effects);
   const label = rng.chance(1 / (1 + Math.exp(-verdict.score))) ? 1 : 0;
   return { patient: { id: `S${index + 1}`, sex, age, visitTimes: times, values, label }, verdict };
 }
@@ -170,7 +176,7 @@ function generatePatient(seed: number, index: number): { patient: Patient; verdi
  * Generates a cohort of in-hospital mortality: 2 to 8 visits, 17 features, about 47 % deaths, Bayes AUROC about 0.94.
  * Patient i depends on (seed, i) alone. Throws RangeError on a split size that is not a positive integer.
  */
-export function generateSyntheticCohort({ seed, split }: SyntheticOptions): Cohort {
+export function generateSyntheticCohort({ seed, split, effects = 'standard' }: SyntheticOptions): Cohort {
   const names: readonly SplitName[] = ['train', 'val', 'test'];
   for (const name of names) {
     if (!Number.isInteger(split[name]) || split[name] < 1) {
@@ -183,12 +189,19 @@ export function generateSyntheticCohort({ seed, split }: SyntheticOptions): Coho
   const splits: Record<SplitName, string[]> = { train: [], val: [], test: [] };
   for (const name of names) {
     for (let n = 0; n < split[name]; n++) {
-      const { patient, verdict } = generatePatient(seed, patients.length);
+      const { patient, verdict } = generatePatient(seed, patients.length, effects);
       patients.push(patient);
       splits[name].push(patient.id);
       causal[patient.id] = verdict.causal;
       bayes[patient.id] = 1 / (1 + Math.exp(-verdict.score));
     }
   }
-  return { name: 'synthetic', task: 'mortality', features: FEATURES, patients, splits, truth: { causal, bayes } };
+  return {
+    name: effects === 'standard' ? 'synthetic' : 'synthetic_shifted',
+    task: 'mortality',
+    features: FEATURES,
+    patients,
+    splits,
+    truth: { causal, bayes },
+  };
 }

@@ -3,6 +3,7 @@
  * A categorical feature is one column per level, 1 where the value is nearest to it. Statistics come from the train split alone.
  * Design: eag-rl.md section 2 [a].
  */
+import { nearestLevel } from '../data/range.ts';
 import { percentile } from '../metrics/bootstrap.ts';
 import type { Cohort, Feature, Patient } from '../types.ts';
 
@@ -68,14 +69,9 @@ export function expertInput(patient: Patient, cohort: Pick<Cohort, 'features'>, 
       if (t < T - kept) continue;
       const at = (t - (T - kept)) * C + column;
       if (levels === undefined) series[at] = Math.max(-Z_LIMIT, Math.min(Z_LIMIT, (last - stats.mean[f]) / stats.std[f]));
-      else series[at + nearest(levels, last)] = 1;
+      else series[at + nearestLevel(levels, last)] = 1;
     }
     column += levels?.length ?? 1;
   });
   return { numVisits: kept, series, demographics: [patient.sex === 'male' ? 1 : 0, (patient.age - stats.ageMean) / stats.ageStd] };
-}
-
-/** Place of the level closest to the value, the lower one of two: a median may lie between levels. */
-function nearest(levels: readonly number[], value: number): number {
-  return levels.reduce((best, level, i) => (Math.abs(level - value) < Math.abs(levels[best] - value) ? i : best), 0);
 }

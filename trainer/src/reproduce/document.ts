@@ -3,9 +3,11 @@ import { basename } from 'node:path';
 import { configToYaml } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import type { Evidence, Verdict } from './claims.ts';
+import { type ExpertRow, expertTable } from './experts.ts';
+import { FIGURES } from './figures.ts';
 import { GROUPS, type Group } from './matrix.ts';
 import type { Row } from './rows.ts';
-import { GROUP_TITLES, groupTable, markdown } from './tables.ts';
+import { GROUP_TITLES, groupTable, markdown, type Table } from './tables.ts';
 
 /** Published figures on the same 200 TJH test patients, AUROC / AUPRC in percent. Source: eag-rl.md section 7, ehr-llm-benchmark. */
 const TJH_ANCHORS: readonly (readonly [name: string, auroc: number, auprc: number])[] = [
@@ -29,12 +31,20 @@ export interface Reproduction {
     readonly patients: Readonly<Record<string, number>>;
     readonly digest: string;
   };
+  /** The cohort of the generalisation rows. */
+  readonly other?: {
+    readonly name: string;
+    /** Names of the features that both cohorts have, which the experts of those rows read. */
+    readonly shared_features: readonly string[];
+    readonly digest: string;
+  };
   readonly model_digest: string;
   readonly seeds: readonly number[];
   readonly num_bootstrap: number;
   /** Of the work behind the rows: one, unless shards ran on different ones. */
   readonly devices: readonly string[];
   readonly rows: readonly Row[];
+  readonly experts: readonly ExpertRow[];
   readonly verdicts: readonly Verdict[];
 }
 
@@ -59,13 +69,15 @@ function withoutPlaces(config: Config): Config {
   return {
     ...config,
     output_dir: basename(config.output_dir),
+    transfer_config: name(config.transfer_config),
     data: { ...config.data, path: name(config.data.path), split: name(config.data.split) },
     model: { ...config.model, model_name_or_path: name(config.model.model_name_or_path) },
   };
 }
 
-export function reproductionMarkdown(reproduction: Reproduction, config: Config): string {
-  const { cohort, rows, verdicts, seeds } = reproduction;
+/** @param phases cost by phase, of tables.ts */
+export function reproductionMarkdown(reproduction: Reproduction, config: Config, phases: Table): string {
+  const { cohort, other, rows, verdicts, seeds, experts } = reproduction;
   const first = rows[0];
   const groups = GROUPS.filter((group: Group) => rows.some((row) => row.group === group));
   const budget =
@@ -81,6 +93,12 @@ export function reproductionMarkdown(reproduction: Reproduction, config: Config)
           },
         )}`
       : '';
+  const transfer =
+    other === undefined
+      ? ''
+      : `\nGeneralisation: the other cohort is ${other.name}. The policy reads words and was asked as it is; the experts of those rows read the ` +
+        `${other.shared_features.length} features that both cohorts have: ${other.shared_features.join(', ')}.\n`;
+  const figures = Object.entries(FIGURES).filter(([, own]) => own.some((group) => groups.includes(group)));
   return `# EAG-RL (arXiv 2508.13579) at our scale: ${cohort.name}, ${cohort.task}
 
 Written by \`eagrl reproduce\`; every number is from \`reproduction.json\`. Research software, not for clinical use.
@@ -110,7 +128,17 @@ ${verdicts.map(verdictSection).join('\n')}
 
 ${groups.map((group) => `${markdown(groupTable(rows, group))}`).join('\n')}
 Jaccard: named features against the expert's top K${cohort.synthetic ? '; "truth": against the features that drive the outcome of each generated patient' : ''}. Unread: answers without a readable probability, scored 0.5.
-${groups.map((group) => `\n![${GROUP_TITLES[group]}](figures/${group === 'robustness' ? 'robustness' : `${group}s`}.svg)\n`).join('')}${anchors}
+${transfer}${
+  experts.length === 0
+    ? ''
+    : `\nThe expert and others in its place, each an ensemble; \`expert.kind\` lets another one guide.\n\n${markdown(expertTable(experts))}`
+}${figures.map(([name, own]) => `\n![${GROUP_TITLES[own[0]]}](figures/${name}.svg)\n`).join('')}${anchors}
+## Cost
+
+All pieces of this run. Tokens: trained on, searched or written; the expert reads numbers. GFLOP: counted by the kernels' own formulas, a
+multiply-add as two, over every launch; seconds are wall time of the machine as it was.
+
+${markdown(phases)}
 ## Config
 
 Each row's own changes are in \`cells/<hash>/node.json\`.

@@ -2,7 +2,7 @@
  * Figures as SVG of their own, in black, white and grey, so that print and colour-blindness cost nothing: what a mark is, its shape and
  * fill say. Drawn from rows alone. Sizes in CSS pixels.
  */
-import { type Group, REFERENCE, REMOVED, SHUFFLED } from './matrix.ts';
+import { type Group, NOISE, OTHER_REFERENCE, REFERENCE, REMOVED, SHUFFLED } from './matrix.ts';
 import type { Bounds, Row, Stat } from './rows.ts';
 import { groupRows, headRows } from './tables.ts';
 
@@ -59,7 +59,7 @@ function mark(x: number, y: number, style: 'reference' | 'given' | 'other'): str
 }
 
 const styleOf = (row: Row): 'reference' | 'given' | 'other' =>
-  row.cell === REFERENCE ? 'reference' : row.cell === 'expert' || row.cell === 'bayes' ? 'given' : 'other';
+  [REFERENCE, OTHER_REFERENCE].includes(row.cell) ? 'reference' : /expert|bayes/.test(row.cell) ? 'given' : 'other';
 
 interface Panel {
   readonly title: string;
@@ -131,13 +131,27 @@ export function ablationsFigure(rows: readonly Row[]): string {
   ]);
 }
 
-/** AUROC over the share of shuffled lines and of removed values. */
+/** AUROC of policies and experts trained on one cohort and tested on the other, both ways. */
+export function transferFigure(rows: readonly Row[]): string {
+  const panel = (group: Group, title: string): Panel => {
+    const own = new Set(groupRows(rows, group));
+    return { title, of: (row) => (own.has(row) ? (row.stats.auroc ?? null) : null), guide: null };
+  };
+  const shown = [...new Set([...groupRows(rows, 'transfer'), ...groupRows(rows, 'transfer_other')])];
+  return forest('Generalisation: AUROC on either cohort', shown, [
+    panel('transfer', 'AUROC, this cohort'),
+    panel('transfer_other', 'AUROC, the other cohort'),
+  ]);
+}
+
+/** AUROC over the share of shuffled lines and of removed values, and over the size of noise. */
 export function robustnessFigure(rows: readonly Row[]): string {
   const shown = headRows(rows);
   const find = (cell: string): Bounds | null => shown.find((row) => row.cell === cell)?.stats.auroc ?? null;
   const series = [
     { name: 'feature lines shuffled', dash: '', fill: INK, prefix: 'shuffled', fractions: SHUFFLED as readonly number[], shift: -3 },
     { name: 'values removed', dash: '6 4', fill: '#fff', prefix: 'removed', fractions: REMOVED as readonly number[], shift: 3 },
+    { name: 'noise on the values', dash: '2 3', fill: '#999', prefix: 'noise', fractions: NOISE as readonly number[], shift: 0 },
   ].map((s) => ({
     ...s,
     points: [0, ...s.fractions].flatMap((fraction) => {
@@ -145,7 +159,7 @@ export function robustnessFigure(rows: readonly Row[]): string {
       return bounds === null ? [] : [{ fraction, ...bounds }];
     }),
   }));
-  const [width, height, left, right, top, bottom] = [620, 380, 64, 596, 66, 324];
+  const [width, height, left, right, top, bottom] = [720, 380, 64, 696, 66, 324];
   const ends = series.flatMap((s) => s.points.flatMap((p) => [p.lower, p.upper]));
   const y = scaleOf(Math.min(...ends), Math.max(...ends), bottom, top);
   const x = (fraction: number): number => left + 16 + fraction * (right - left - 32);
@@ -160,7 +174,12 @@ export function robustnessFigure(rows: readonly Row[]): string {
     [0, 0.2, 0.4, 0.6, 0.8, 1]
       .map((f) => text(x(f), bottom + 20, `${Math.round(100 * f)} %`, `text-anchor="middle" font-size="12" fill="${SOFT}"`))
       .join('') +
-    text((left + right) / 2, bottom + 42, 'share shuffled or removed', `text-anchor="middle" fill="${SOFT}"`) +
+    text(
+      (left + right) / 2,
+      bottom + 42,
+      'share shuffled or removed; standard deviation of the noise, of the value',
+      `text-anchor="middle" fill="${SOFT}"`,
+    ) +
     text(left, 20, 'AUROC of the EAG-RL policy, 95 % interval', 'font-weight="600"');
   const drawn = series.map(({ points, dash, fill, shift }) => {
     const path = points.map((p, i) => `${i === 0 ? 'M' : 'L'}${at(x(p.fraction) + shift)} ${at(y.to(p.value))}`).join('');
@@ -186,15 +205,25 @@ export function robustnessFigure(rows: readonly Row[]): string {
       );
     })
     .join('');
-  return page(width, height, 'AUROC under shuffled feature lines and removed values', axes + drawn.join('') + legend);
+  return page(width, height, 'AUROC under shuffled feature lines, removed values and noise', axes + drawn.join('') + legend);
 }
+
+/** Each figure, and the groups whose rows it draws. */
+export const FIGURES: Readonly<Record<string, readonly Group[]>> = {
+  methods: ['method'],
+  ablations: ['ablation'],
+  robustness: ['robustness'],
+  transfer: ['transfer', 'transfer_other'],
+};
+const DRAW: Readonly<Record<string, (rows: readonly Row[]) => string>> = {
+  methods: methodsFigure,
+  ablations: ablationsFigure,
+  robustness: robustnessFigure,
+  transfer: transferFigure,
+};
 
 /** File name to SVG; a figure whose cells were not run is left out. */
 export function figuresOf(rows: readonly Row[]): Record<string, string> {
-  const has = (group: Group): boolean => rows.some((row) => row.group === group);
-  return {
-    ...(has('method') ? { 'methods.svg': methodsFigure(rows) } : {}),
-    ...(has('ablation') ? { 'ablations.svg': ablationsFigure(rows) } : {}),
-    ...(has('robustness') ? { 'robustness.svg': robustnessFigure(rows) } : {}),
-  };
+  const drawn = Object.entries(FIGURES).filter(([, groups]) => rows.some((row) => groups.includes(row.group)));
+  return Object.fromEntries(drawn.map(([name]) => [`${name}.svg`, DRAW[name](rows)]));
 }

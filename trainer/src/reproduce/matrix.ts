@@ -4,14 +4,19 @@
  */
 import type { ConfigLayer } from '../config/resolve.ts';
 import type { Config } from '../config/schema.ts';
+import type { CohortName } from '../data/transfer.ts';
 import type { AnswerStyle } from '../text/prompt.ts';
 import { didYouMean } from '../util/did_you_mean.ts';
 import { ConfigError } from '../util/errors.ts';
 
-/** Where a policy's weights come from. `stage2`: policy optimisation, from Stage 1 or, with `fromBase`, from the base policy. */
-export type Training = 'none' | 'sft_answer' | 'stage1' | 'stage2';
+/**
+ * Where a policy's weights come from. `stage2`: policy optimisation, from Stage 1 or, with `fromBase`, from the base policy. `star`: rounds
+ * of stages/star.ts in the place of Stage 1, each from the base policy.
+ */
+export type Training = 'none' | 'sft_answer' | 'stage1' | 'star' | 'stage2';
 
-export const GROUPS = ['method', 'ablation', 'robustness'] as const;
+/** `transfer`: tested on the run's cohort; `transfer_other`: tested on the other one. */
+export const GROUPS = ['method', 'ablation', 'robustness', 'transfer', 'transfer_other'] as const;
 export type Group = (typeof GROUPS)[number];
 
 interface CellCommon {
@@ -19,6 +24,8 @@ interface CellCommon {
   readonly name: string;
   readonly label: string;
   readonly group: Group;
+  /** Config of every stage: another expert, search, Stage 1 and Stage 2. */
+  readonly everywhere?: ConfigLayer;
 }
 
 export interface PolicyCell extends CellCommon {
@@ -26,23 +33,40 @@ export interface PolicyCell extends CellCommon {
   readonly training: Training;
   readonly answer: AnswerStyle;
   readonly fromBase?: boolean;
-  /** Config of every stage: another expert, search, Stage 1 and Stage 2. */
-  readonly everywhere?: ConfigLayer;
+  /** Whose train patients it learns from; default `here`. */
+  readonly trainedOn?: 'here' | 'other';
   /** Config of policy optimisation alone: the Stage-1 start is that of EAG-RL. */
   readonly stage2?: ConfigLayer;
   /** Config of the questions at evaluation alone: the policy is that of EAG-RL. */
   readonly asked?: ConfigLayer;
 }
 
-/** `expert`: the ConCare ensemble; `bayes`: the generator's own probability, the ceiling, known for generated cohorts only. */
+/** `expert`: the ensemble; `bayes`: the generator's own probability, the ceiling, known for generated cohorts only. */
 export interface GivenCell extends CellCommon {
   readonly predictor: 'expert' | 'bayes';
+  /** What the expert is trained and tested on; default the cohort that the group is tested on. */
+  readonly cohort?: CohortName;
 }
 
 export type Cell = PolicyCell | GivenCell;
 
-/** The cell that all others are compared with. */
+/** The cell that all others are compared with, and the one for those tested on the other cohort: trained there. */
 export const REFERENCE = 'eagrl';
+export const OTHER_REFERENCE = 'other_eagrl';
+
+/** The cohort that a cell's group is tested on. */
+export const testedOn = ({ group }: Pick<CellCommon, 'group'>): 'here' | 'other' => (group === 'transfer_other' ? 'other' : 'here');
+
+export const referenceOf = (cell: Pick<CellCommon, 'group'>): string => (testedOn(cell) === 'here' ? REFERENCE : OTHER_REFERENCE);
+
+export const EXPERT_LABELS: Readonly<Record<Config['expert']['kind'], string>> = {
+  concare: 'ConCare',
+  gru: 'GRU',
+  adacare: 'AdaCare',
+  logistic: 'logistic regression',
+};
+/** The rate of the nets leaves so few weights far from where they end [d]; a linear model is not harmed by a larger one. */
+const LOGISTIC = { learning_rate: 0.03, num_epochs: 50 };
 
 /** K of the ablation [d: the sizes of issue 5]. */
 const TOP_KS = [3, 5, 10] as const;
@@ -50,6 +74,11 @@ const TOP_KS = [3, 5, 10] as const;
 export const SHUFFLED = [0.2, 0.4, 0.6, 1] as const;
 /** Shares of removed values [d]: the paper has none. */
 export const REMOVED = [0.2, 0.4] as const;
+
+/** Relative standard deviations of noise on values [d]: the paper has none. */
+export const NOISE = [0.1, 0.2, 0.4] as const;
+/** Rounds of STaR [d]. */
+export const STAR_ROUNDS = 2;
 
 const percent = (fraction: number): number => Math.round(100 * fraction);
 
@@ -61,6 +90,7 @@ const OWN_KEYS = [
   ['reward', 'preset', 'paper'],
   ['prompt', 'shuffle_fraction', 0],
   ['prompt', 'missing_fraction', 0],
+  ['prompt', 'noise_std', 0],
 ] as const;
 
 /** All cells in the order of the tables. @throws ConfigError when the config sets what the matrix varies. */
@@ -117,11 +147,23 @@ export function cellsOf(config: Config): Cell[] {
       },
     }),
     policy({ ...method, name: REFERENCE, label: 'EAG-RL', training: 'stage2' }),
-    { ...method, name: 'expert', label: 'expert (ConCare)', predictor: 'expert' },
+    { ...method, name: 'expert', label: `expert (${EXPERT_LABELS[config.expert.kind]})`, predictor: 'expert' },
+    ...(Object.keys(EXPERT_LABELS) as Config['expert']['kind'][])
+      .filter((kind) => kind !== config.expert.kind)
+      .map(
+        (kind): GivenCell => ({
+          ...method,
+          name: `expert_${kind}`,
+          label: `in its place: ${EXPERT_LABELS[kind]}`,
+          predictor: 'expert',
+          everywhere: { expert: { kind, ...(kind === 'logistic' ? LOGISTIC : {}) } },
+        }),
+      ),
     ...(config.data.kind === 'synthetic'
       ? [{ ...method, name: 'bayes', label: 'Bayes optimum (ceiling)', predictor: 'bayes' } as const]
       : []),
     policy({ ...ablation, name: 'no_stage1', label: 'without Stage 1', training: 'stage2', fromBase: true }),
+    policy({ ...ablation, name: 'star', label: `STaR, ${STAR_ROUNDS} rounds, for Stage 1; no Stage 2`, training: 'star' }),
     policy({
       ...ablation,
       name: 'no_attention',
@@ -170,6 +212,32 @@ export function cellsOf(config: Config): Cell[] {
         asked: { prompt: { missing_fraction: fraction } },
       }),
     ),
+    ...NOISE.map((std) =>
+      policy({
+        group: 'robustness',
+        name: `noise_${percent(std)}`,
+        label: `noise of ${percent(std)} % on the values`,
+        training: 'stage2',
+        asked: { prompt: { noise_std: std } },
+      }),
+    ),
+    ...(config.transfer_config === null ? [] : transferCells(policy)),
+  ];
+}
+
+/** Both directions, policy and expert; the experts also where they were trained, on the shared features alone. */
+function transferCells(policy: (cell: Omit<PolicyCell, 'predictor' | 'answer'>) => PolicyCell): Cell[] {
+  const [here, other] = [{ group: 'transfer' }, { group: 'transfer_other' }] as const;
+  const expert = { predictor: 'expert' } as const;
+  return [
+    policy({ ...here, name: 'transfer_in', label: 'EAG-RL trained on the other cohort', training: 'stage2', trainedOn: 'other' }),
+    { ...here, ...expert, name: 'expert_shared', label: 'expert, shared features', cohort: 'here_shared' },
+    { ...here, ...expert, name: 'expert_in', label: 'expert trained on the other cohort', cohort: 'to_here' },
+    policy({ ...other, name: OTHER_REFERENCE, label: 'EAG-RL trained there', training: 'stage2', trainedOn: 'other' }),
+    policy({ ...other, name: 'other_decompose', label: 'zero-shot, question decomposition', training: 'none' }),
+    policy({ ...other, name: 'transfer_out', label: 'EAG-RL trained on this cohort', training: 'stage2' }),
+    { ...other, ...expert, name: 'other_expert_shared', label: 'expert trained there, shared features', cohort: 'other_shared' },
+    { ...other, ...expert, name: 'expert_out', label: 'expert trained on this cohort', cohort: 'to_other' },
   ];
 }
 
@@ -185,5 +253,6 @@ export function selectCells(cells: readonly Cell[], names: readonly string[] | n
     const near = didYouMean(name, known);
     throw new ConfigError(`--only: no cell ${name}; ${near === null ? `there are ${known.join(', ')}` : `did you mean ${near}?`}`);
   }
-  return cells.filter((c) => c.name === REFERENCE || names.includes(c.name));
+  const chosen = cells.filter((c) => names.includes(c.name));
+  return cells.filter((c) => c.name === REFERENCE || names.includes(c.name) || chosen.some((other) => referenceOf(other) === c.name));
 }

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context } from '@eagrl/runtime';
 import { configValue } from '../config/resolve.ts';
+import type { CohortName } from '../data/transfer.ts';
 import type { Trajectory } from '../mcts/filter.ts';
 import type { Policy } from '../policy.ts';
 import { FolderCheckpoints } from '../run/checkpoints.ts';
@@ -22,6 +23,7 @@ import { Journal } from '../stages/journal.ts';
 import { trainRl } from '../stages/rl.ts';
 import { trainSft } from '../stages/sft.ts';
 import { resumePoint, TRACKS, type Track, trainingRun, withPolicy } from '../stages/sitting.ts';
+import { selfAnswers } from '../stages/star.ts';
 import type { TrainingRun } from '../stages/train_loop.ts';
 import type { Cohort } from '../types.ts';
 import { ConfigError } from '../util/errors.ts';
@@ -41,20 +43,33 @@ export interface NodeResult {
   readonly seconds: number;
   /** The model was trained on, or wrote (answers); 0 where neither is counted. */
   readonly tokens: number;
+  /** Of all kernels over all sittings, as their specs count. */
+  readonly flops: number;
   readonly device: string;
-  /** Of trees. */
+  /** Of trees and samples. */
   readonly trajectories?: readonly StoredTrajectory[];
   /** Of answers. */
   readonly answers?: Answers;
 }
 
-type StoredTrajectory = Omit<Trajectory, 'completion'> & { readonly completion: readonly number[] };
+/** Of searched ones, all that the filter knows is kept beside. */
+type StoredTrajectory = Pick<Trajectory, 'id'> & { readonly completion: readonly number[] };
+
+/** Those that the plan's nodes are about. */
+export type Cohorts = { readonly here: Cohort } & Readonly<Partial<Record<CohortName, Cohort>>>;
+
+/** @throws Error for one that was not loaded. */
+export function cohortOf(cohorts: Cohorts, name: CohortName): Cohort {
+  const cohort = cohorts[name];
+  if (cohort === undefined) throw new Error(`reproduce: the cohort "${name}" is needed and not loaded`);
+  return cohort;
+}
 
 /** What all nodes of a sitting share. */
 export interface Surroundings {
   readonly ctx: Context;
   readonly source: ModelFolder;
-  readonly cohort: Cohort;
+  readonly cohorts: Cohorts;
   readonly store: CellStore;
   readonly signal: AbortSignal;
   readonly bars: Map<string, Progress>;
@@ -82,15 +97,19 @@ export function resultOf(store: CellStore, node: Node): NodeResult {
 
 const folderOf = (store: CellStore, node: Node): RunFolder => folderAt(finished(store, node), node.config, node.hash, true);
 
-/** The expert of a finished node with C_exp of size `topK`: attention is kept whole, so no K needs another training. */
-export function expertOf(store: CellStore, node: Node, cohort: Cohort, topK: number): ExpertResult {
+/** The ensemble of a finished node. Attention is kept whole, so no K needs another training. */
+export function membersOf(store: CellStore, node: Node): Member[] {
   const journal = new Journal(folderOf(store, node));
-  const members = Array.from({ length: node.config.expert.ensemble }, (_, m) => {
+  return Array.from({ length: node.config.expert.ensemble }, (_, m) => {
     const member = journal.peek<Member>(`expert-${m + 1}`);
     if (member === null) throw new ConfigError(`${finished(store, node)} lacks state/expert-${m + 1}.json; remove the folder`);
     return member;
   });
-  return readExperts(members, cohort, topK);
+}
+
+/** What the ensemble of a finished node says, with C_exp of size `topK`. */
+export function expertOf(store: CellStore, node: Node, cohorts: Cohorts, topK: number): ExpertResult {
+  return readExperts(membersOf(store, node), cohortOf(cohorts, node.cohort), topK);
 }
 
 /** Does the node, or goes on with it. @throws the signal's reason once its state is saved. */
@@ -113,10 +132,13 @@ export async function runNode(node: Node, around: Surroundings): Promise<NodeRes
     const logger = new MetricsLogger({ folder: run.path, phases: TRACKS, resumeAt: resumePoint(checkpoints, journal), onWarning: warn });
     const before = journal.peek<number>('seconds') ?? 0;
     const seconds = () => before + (performance.now() - started) / 1000;
+    const [flopsBefore, flopsThen] = [journal.peek<number>('flops') ?? 0, ctx.backend.stats.flops];
+    const flops = () => flopsBefore + ctx.backend.stats.flops - flopsThen;
     let part: Pick<NodeResult, 'tokens' | 'trajectories' | 'answers'>;
     try {
       part = await WORK[node.kind](node, {
         ...around,
+        cohort: cohortOf(around.cohorts, node.cohort),
         run,
         journal,
         checkpoints,
@@ -124,12 +146,14 @@ export async function runNode(node: Node, around: Surroundings): Promise<NodeRes
       });
     } finally {
       journal.keep('seconds', seconds());
+      journal.keep('flops', flops());
     }
     const { info } = ctx.backend;
     const result: NodeResult = {
       kind: node.kind,
       hash: node.hash,
       seconds: seconds(),
+      flops: flops(),
       device: `${info.backend}, ${info.adapter}`,
       ...part,
     };
@@ -142,6 +166,8 @@ export async function runNode(node: Node, around: Surroundings): Promise<NodeRes
 }
 
 interface Workplace extends Surroundings {
+  /** The node's. */
+  readonly cohort: Cohort;
   readonly run: RunFolder;
   readonly journal: Journal;
   readonly checkpoints: FolderCheckpoints;
@@ -156,9 +182,9 @@ const WORK: Readonly<Record<Kind, Work>> = {
     return { tokens: 0 };
   },
 
-  trees: async ({ config, expert }, { ctx, source, cohort, journal, training, store }) => {
+  trees: async ({ config, expert }, { ctx, source, cohort, cohorts, journal, training, store }) => {
     const task = taskOf(cohort, config);
-    const expertFeatures = expertOf(store, expert!, cohort, config.expert.attention_top_k).features;
+    const expertFeatures = expertOf(store, expert!, cohorts, config.expert.attention_top_k).features;
     const trees = await withPolicy(loadPolicy(ctx, source), (policy) =>
       collectTrees({ policy, task, expertFeatures, config, run: training('mcts'), journal }),
     );
@@ -169,10 +195,18 @@ const WORK: Readonly<Record<Kind, Work>> = {
     };
   },
 
-  stage1: async ({ config, trees }, { ctx, source, cohort, journal, training, checkpoints, store }) => {
+  samples: async ({ config, policy }, place) => {
+    const { cohort, training, journal } = place;
+    const { kept, tokens } = await withPolicy(policyOf(policy, place), (own) =>
+      selfAnswers(own, taskOf(cohort, config), config, training('mcts'), journal),
+    );
+    return { tokens, trajectories: kept };
+  },
+
+  stage1: async ({ config, trees }, { ctx, source, cohort, training, checkpoints, store }) => {
     const trajectories = trajectoriesOf(store, trees!);
     await withPolicy(loadPolicy(ctx, source), (policy) =>
-      distill({ policy, task: taskOf(cohort, config), expertFeatures: {}, config, run: training('sft'), journal }, trajectories),
+      distill({ policy, task: taskOf(cohort, config), config, run: training('sft') }, trajectories),
     );
     return { tokens: trainedTokens(checkpoints, 'sft') };
   },
@@ -187,7 +221,7 @@ const WORK: Readonly<Record<Kind, Work>> = {
 
   rl: async (node, place) => {
     const { config, expert } = node;
-    const { cohort, run, training, checkpoints, store } = place;
+    const { cohort, cohorts, run, training, checkpoints, store } = place;
     const reference = config.rl.beta > 0 ? policyOf(node.policy, place) : undefined;
     try {
       await withPolicy(policyOf(node.policy, place), (policy) =>
@@ -195,7 +229,7 @@ const WORK: Readonly<Record<Kind, Work>> = {
           policy,
           reference,
           task: taskOf(cohort, config),
-          expertFeatures: expertOf(store, expert!, cohort, config.expert.attention_top_k).features,
+          expertFeatures: expertOf(store, expert!, cohorts, config.expert.attention_top_k).features,
           config,
           run: training('rl'),
           onRollouts: (step, rollouts) => run.write(completionsFile(step), completionsParquet(step, rollouts)),
@@ -233,7 +267,7 @@ function policyOf(node: Node | null, { ctx, source, store }: Surroundings): Poli
   return policy;
 }
 
-function trajectoriesOf(store: CellStore, trees: Node): Trajectory[] {
+function trajectoriesOf(store: CellStore, trees: Node): Pick<Trajectory, 'id' | 'completion'>[] {
   return (resultOf(store, trees).trajectories ?? []).map((t) => ({ ...t, completion: Uint32Array.from(t.completion) }));
 }
 

@@ -9,11 +9,11 @@ import { describe, expect, it } from 'vitest';
 import { CONFIG_KEYS, configValue, mergeLayers, resolveConfig } from '../config/resolve.ts';
 import type { Config } from '../config/schema.ts';
 import { cellsOf, selectCells } from './matrix.ts';
-import { KINDS, type Kind, type Node, neededBy, type Plan, planOf, READS, shardOf } from './plan.ts';
+import { KINDS, type Kind, type Node, neededBy, type Plan, planOf, READS, type Roots, shardOf } from './plan.ts';
 
 const config = resolveConfig({ rl: { max_completion_length: 100 } });
-const roots = { cohort: 'c0', model: 'm0' };
-const plan = (of: Config = config, seeds = [1], from = roots, only: string[] | null = null): Plan =>
+const roots = { cohorts: { here: 'c0' }, model: 'm0' };
+const plan = (of: Config = config, seeds = [1], from: Roots = roots, only: string[] | null = null): Plan =>
   planOf(of, selectCells(cellsOf(of), only), seeds, from);
 const whole = plan();
 const cell = (name: string, of: Plan = whole) => of.cells.find((c) => c.cell.name === name)!;
@@ -22,9 +22,11 @@ const rlOf = (name: string, of: Plan = whole): Node => cell(name, of).answers!.p
 describe('cells', () => {
   it('are those of the paper, in order', () => {
     expect(cellsOf(config).map((c) => c.name)).toEqual([
-      ...['vanilla', 'features', 'decompose', 'sft_answer', 'stage1', 'grpo', 'dapo', 'eagrl', 'expert', 'bayes'],
-      ...['no_stage1', 'no_attention', 'no_adaptive', 'k3', 'k5', 'k10', 'reward_repo'],
+      ...['vanilla', 'features', 'decompose', 'sft_answer', 'stage1', 'grpo', 'dapo', 'eagrl'],
+      ...['expert', 'expert_gru', 'expert_adacare', 'expert_logistic', 'bayes'],
+      ...['no_stage1', 'star', 'no_attention', 'no_adaptive', 'k3', 'k5', 'k10', 'reward_repo'],
       ...['shuffled_20', 'shuffled_40', 'shuffled_60', 'shuffled_100', 'removed_20', 'removed_40'],
+      ...['noise_10', 'noise_20', 'noise_40'],
     ]);
     const tjh = resolveConfig({ data: { kind: 'tjh', path: 'a', split: 'b' } });
     expect(cellsOf(tjh).map((c) => c.name)).not.toContain('bayes');
@@ -49,6 +51,7 @@ describe('cells', () => {
     { rl: { clip_mode: 'fixed' } },
     { reward: { preset: 'repo' } },
     { prompt: { missing_fraction: 0.1 } },
+    { prompt: { noise_std: 0.1 } },
     { rl: { dynamic_sampling: 1 } },
   ])('refuse a config with %j', (layer) => {
     expect(() => cellsOf(resolveConfig(layer))).toThrow('varied by the matrix');
@@ -97,7 +100,7 @@ describe('chains', () => {
       expect(seen).not.toContain(node.hash);
       seen.add(node.hash);
     }
-    expect(nodes.filter((n) => n.kind === 'expert')).toHaveLength(2);
+    expect(nodes.filter((n) => n.kind === 'expert')).toHaveLength(2 * 4); // ConCare and the three in its place
     expect(nodes).toHaveLength(2 * whole.nodes.length);
   });
 });
@@ -111,13 +114,14 @@ function byKind(of: Plan): Record<Kind, Node> {
   return {
     expert: rl.expert!,
     trees: stage1.trees!,
+    samples: cell('star', of).answers!.policy!.trees!.policy!.trees!, // the first round's
     stage1,
     sft_answer: rlOf('sft_answer', of),
     rl,
     answers: cell('eagrl', of).answers!,
   };
 }
-const ONLY = ['sft_answer'];
+const ONLY = ['sft_answer', 'star'];
 const base = byKind(plan(config, [1], roots, ONLY));
 const changed = (of: Plan): Kind[] => KINDS.filter((kind) => byKind(of)[kind].hash !== base[kind].hash);
 
@@ -140,6 +144,7 @@ function another(key: string): unknown {
     'mcts.num_cases': 5,
     'data.seed': 1,
     'rl.top_k': 3,
+    transfer_config: 'other.yaml',
     run_name: 'elsewhere',
     output_dir: 'elsewhere',
   };
@@ -155,6 +160,8 @@ function another(key: string): unknown {
 const AFTER: Readonly<Record<Kind, readonly Kind[]>> = {
   expert: ['trees', 'stage1', 'sft_answer', 'rl', 'answers'],
   trees: ['stage1', 'sft_answer', 'rl', 'answers'],
+  // Nothing of the EAG-RL chain hangs on them.
+  samples: [],
   stage1: ['rl', 'answers'],
   sft_answer: [],
   rl: ['answers'],
@@ -167,6 +174,7 @@ const VARIED = [
   'reward.preset',
   'prompt.shuffle_fraction',
   'prompt.missing_fraction',
+  'prompt.noise_std',
 ];
 
 describe('hashes', () => {
@@ -185,6 +193,7 @@ describe('hashes', () => {
     const sections = (kind: Kind) => [...new Set(READS[kind].map((key) => key.split('.')[0]))].sort();
     expect(sections('expert')).toEqual(['device', 'expert', 'seed']);
     expect(sections('trees')).toEqual(['device', 'expert', 'mcts', 'prompt', 'reward', 'seed']);
+    expect(sections('samples')).toEqual(['device', 'mcts', 'prompt', 'seed']);
     expect(sections('stage1')).toEqual(['device', 'prompt', 'seed', 'sft']);
     expect(sections('sft_answer')).toEqual(['device', 'prompt', 'seed', 'sft']);
     expect(sections('rl')).toEqual(['device', 'expert', 'prompt', 'reward', 'rl', 'seed']);
@@ -195,13 +204,53 @@ describe('hashes', () => {
   });
   it('the seed changes all, another cohort changes all, another base policy all but the expert', () => {
     expect(changed(plan(config, [2], roots, ONLY))).toEqual([...KINDS]);
-    expect(changed(plan(config, [1], { ...roots, cohort: 'c1' }, ONLY))).toEqual([...KINDS]);
+    expect(changed(plan(config, [1], { ...roots, cohorts: { here: 'c1' } }, ONLY))).toEqual([...KINDS]);
     expect(changed(plan(config, [1], { ...roots, model: 'm1' }, ONLY))).toEqual(KINDS.filter((kind) => kind !== 'expert'));
     expect(changed(plan(config, [1], roots, ONLY))).toEqual([]);
   });
   it('the seed of the config is where the seeds begin, and nothing else', () => {
     expect(changed(plan({ ...config, seed: 7 }, [1], roots, ONLY))).toEqual([]);
   });
+});
+
+describe('two cohorts', () => {
+  const both = resolveConfig({ ...config, transfer_config: 'other.yaml' });
+  const names = ['here', 'other', 'here_shared', 'other_shared', 'to_here', 'to_other'] as const;
+  const cohorts: Roots['cohorts'] = { here: 'c0', ...Object.fromEntries(names.map((name, i) => [name, `c${i}`])) };
+  const of = plan(both, [1], { ...roots, cohorts });
+
+  it('a policy trained on one is asked about the other, both ways, and each is compared with the one trained there', () => {
+    const [into, out, there] = ['transfer_in', 'transfer_out', 'other_eagrl'].map((name) => cell(name, of).answers!);
+    expect([into.cohort, out.cohort, there.cohort]).toEqual(['here', 'other', 'other']);
+    expect(into.policy).toBe(there.policy);
+    expect(out.policy).toBe(rlOf('eagrl', of));
+    for (let node = there.policy; node !== null; node = node.policy ?? node.trees) expect(node.cohort).toBe('other');
+    expect(there.policy!.expert).toBe(cell('transfer_out', of).expert);
+    expect(cell('transfer_in', of).expert).toBe(cell('eagrl', of).expert);
+  });
+  it('experts are trained on what both have; where that is all, nothing is trained twice', () => {
+    const experts = ['expert_shared', 'expert_in', 'other_expert_shared', 'expert_out'].map((name) => cell(name, of).expert);
+    expect(experts.map((node) => node.cohort)).toEqual(['here_shared', 'to_here', 'other_shared', 'to_other']);
+    expect(new Set(experts.map((node) => node.hash)).size).toBe(4);
+    const same = plan(both, [1], { ...roots, cohorts: { ...cohorts, here_shared: 'c0' } });
+    expect(cell('expert_shared', same).expert).toBe(cell('expert', same).expert);
+  });
+  it('--only brings the reference of the cohort it is tested on', () => {
+    const chosen = (name: string) => selectCells(cellsOf(both), [name]).map((c) => c.name);
+    expect(chosen('transfer_out')).toEqual(['eagrl', 'other_eagrl', 'transfer_out']);
+    expect(chosen('transfer_in')).toEqual(['eagrl', 'transfer_in']);
+  });
+  it('a plan whose cohort was not loaded says so', () => {
+    expect(() => plan(both)).toThrow('wants the cohort "other"');
+  });
+});
+
+it('STaR: two rounds, each from the base policy on what the one before wrote', () => {
+  const second = cell('star').answers!.policy!;
+  const first = second.trees!.policy!;
+  expect([second.kind, second.trees!.kind, first.kind, first.trees!.kind]).toEqual(['stage1', 'samples', 'stage1', 'samples']);
+  expect(first.trees!.policy).toBeNull();
+  expect([second.policy, second.trees!.expert]).toEqual([null, null]);
 });
 
 describe('shards', () => {

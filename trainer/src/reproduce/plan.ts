@@ -2,6 +2,7 @@
  * From cells to work: nodes that depend on each other, each known by the hash of all that decides its result.
  *
  *   expert -> trees -> stage1 -> rl -> answers        sft_answer hangs on trees, rl without Stage 1 on the expert alone
+ *   samples -> stage1 -> samples -> stage1 -> answers  STaR: a round's samples are in the place of trees
  *
  * hash = SHA-256 of (kind, the config keys that the node reads with their values, its parents' hashes). Cells that differ in a key which a
  * node does not read share that node: expert, trees and Stage 1 are computed once. Roots are digests of the cohort and of the base
@@ -10,13 +11,14 @@
 import { createHash } from 'node:crypto';
 import { CONFIG_KEYS, type ConfigLayer, configValue, mergeLayers, resolveConfig } from '../config/resolve.ts';
 import type { Config } from '../config/schema.ts';
+import type { CohortName } from '../data/transfer.ts';
 import type { AnswerStyle } from '../text/prompt.ts';
-import { type Cell, type PolicyCell, REFERENCE } from './matrix.ts';
+import { type Cell, type PolicyCell, REFERENCE, STAR_ROUNDS, testedOn } from './matrix.ts';
 
 /** Raised when the code changes what a node computes from the same config. */
 const CACHE_VERSION = 1;
 
-export const KINDS = ['expert', 'trees', 'stage1', 'sft_answer', 'rl', 'answers'] as const;
+export const KINDS = ['expert', 'trees', 'samples', 'stage1', 'sft_answer', 'rl', 'answers'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export interface Node {
@@ -25,6 +27,8 @@ export interface Node {
   readonly title: string;
   readonly hash: string;
   readonly seed: number;
+  /** Whose patients it is about. */
+  readonly cohort: CohortName;
   /** Whole, though the node reads `reads` of it alone. */
   readonly config: Config;
   readonly reads: readonly string[];
@@ -55,12 +59,13 @@ export interface Plan {
 
 /** Digests of what the plan starts from; hex. */
 export interface Roots {
-  readonly cohort: string;
+  /** Those of the other cohort where the cells want it. */
+  readonly cohorts: { readonly here: string } & Readonly<Partial<Record<CohortName, string>>>;
   readonly model: string;
 }
 
 /** Keys that say where and how fast, or are read after the answers are in. */
-const NOT_DECISIVE = ['run_name', 'output_dir', 'preset', 'checkpoint.every_steps', 'eval.num_bootstrap'];
+const NOT_DECISIVE = ['run_name', 'output_dir', 'preset', 'checkpoint.every_steps', 'eval.num_bootstrap', 'transfer_config'];
 
 const section = (...names: string[]): string[] =>
   CONFIG_KEYS.filter((key) => names.includes(key.split('.')[0]) && !NOT_DECISIVE.includes(key));
@@ -70,6 +75,10 @@ const TOP_K = 'expert.attention_top_k';
 export const READS: Readonly<Record<Kind, readonly string[]>> = {
   expert: [...section('device', 'seed'), ...section('expert').filter((key) => key !== TOP_K)],
   trees: [...section('device', 'seed', 'prompt', 'mcts', 'reward'), TOP_K],
+  samples: [
+    ...section('device', 'seed', 'prompt'),
+    ...section('mcts').filter((key) => !['mcts.num_children', 'mcts.exploration', 'mcts.usefulness_weight'].includes(key)),
+  ],
   stage1: section('device', 'seed', 'prompt', 'sft'),
   sft_answer: section('device', 'seed', 'prompt', 'sft'),
   rl: [...section('device', 'seed', 'prompt', 'rl', 'reward'), TOP_K],
@@ -96,11 +105,13 @@ export function planOf(config: Config, cells: readonly Cell[], seeds: readonly n
   for (const seed of seeds) {
     for (const cell of cells) {
       const policy = cell.predictor === 'policy' ? cell : null;
-      const chain = over(config, { seed }, policy?.everywhere);
-      const add = (kind: Kind, of: Config, links: Partial<Pick<Node, 'expert' | 'trees' | 'policy' | 'answer'>>): Node => {
+      const chain = over(config, { seed }, cell.everywhere);
+      const add: Add = (kind, of, cohort, links = {}) => {
         const { expert = null, trees = null, policy: weights = null, answer = null } = links;
         const model = kind === 'expert' || weights !== null ? '' : roots.model;
-        const hash = nodeHash(kind, of, [roots.cohort, model, ...[expert, trees, weights].map((n) => n?.hash ?? '')], answer);
+        const digest = roots.cohorts[cohort];
+        if (digest === undefined) throw new Error(`reproduce: cell ${cell.name} wants the cohort "${cohort}", which is not loaded`);
+        const hash = nodeHash(kind, of, [digest, model, ...[expert, trees, weights].map((n) => n?.hash ?? '')], answer);
         const known = nodes.get(hash);
         if (known !== undefined) return known;
         const node: Node = {
@@ -108,6 +119,7 @@ export function planOf(config: Config, cells: readonly Cell[], seeds: readonly n
           title: `${kind} ${cell.name} ${seed}`,
           hash,
           seed,
+          cohort,
           config: of,
           reads: READS[kind],
           answer,
@@ -118,24 +130,30 @@ export function planOf(config: Config, cells: readonly Cell[], seeds: readonly n
         nodes.set(hash, node);
         return node;
       };
-      const expert = add('expert', chain, {});
-      planned.push({ cell, seed, config: chain, expert, answers: policy === null ? null : answersOf(policy, chain, expert, add) });
+      const expert = add('expert', chain, (cell.predictor === 'policy' ? undefined : cell.cohort) ?? testedOn(cell));
+      planned.push({ cell, seed, config: chain, expert, answers: policy === null ? null : answersOf(policy, chain, add) });
     }
   }
   return { nodes: [...nodes.values()], cells: planned };
 }
 
-type Add = (kind: Kind, of: Config, links: Partial<Pick<Node, 'expert' | 'trees' | 'policy' | 'answer'>>) => Node;
+type Links = Partial<Pick<Node, 'expert' | 'trees' | 'policy' | 'answer'>>;
+type Add = (kind: Kind, of: Config, cohort: CohortName, links?: Links) => Node;
 
-function answersOf(cell: PolicyCell, chain: Config, expert: Node, add: Add): Node {
-  const stage1 = () => add('stage1', chain, { trees: add('trees', chain, { expert }) });
+function answersOf(cell: PolicyCell, chain: Config, add: Add): Node {
+  const on = cell.trainedOn ?? 'here';
+  const expert = () => add('expert', chain, on);
+  const trees = () => add('trees', chain, on, { expert: expert() });
+  const stage1 = () => add('stage1', chain, on, { trees: trees() });
+  const starRound = (policy: Node | null) => add('stage1', chain, on, { trees: add('samples', chain, on, { policy }) });
   const train: Readonly<Record<PolicyCell['training'], () => Node | null>> = {
     none: () => null,
-    sft_answer: () => add('sft_answer', chain, { trees: add('trees', chain, { expert }) }),
+    sft_answer: () => add('sft_answer', chain, on, { trees: trees() }),
     stage1,
-    stage2: () => add('rl', over(chain, cell.stage2), { expert, policy: cell.fromBase ? null : stage1() }),
+    star: () => Array.from({ length: STAR_ROUNDS }).reduce<Node | null>(starRound, null),
+    stage2: () => add('rl', over(chain, cell.stage2), on, { expert: expert(), policy: cell.fromBase ? null : stage1() }),
   };
-  return add('answers', over(chain, cell.asked), { policy: train[cell.training](), answer: cell.answer });
+  return add('answers', over(chain, cell.asked), testedOn(cell), { policy: train[cell.training](), answer: cell.answer });
 }
 
 /** The nodes that some cells need, parents first. */

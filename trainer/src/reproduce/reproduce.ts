@@ -12,8 +12,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Context, openDevice } from '@eagrl/runtime';
-import { configToYaml } from '../config/load.ts';
+import { configToYaml, loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import { transferCohorts } from '../data/transfer.ts';
 import { collectEnvironment } from '../run/environment.ts';
 import { checkModelFolder, configuredModel, type ModelFolder, readWords } from '../run/model_folder.ts';
 import { loadCohort } from '../stages/cohort.ts';
@@ -24,13 +25,14 @@ import { ConfigError } from '../util/errors.ts';
 import type { Progress } from '../util/progress.ts';
 import { judge } from './claims.ts';
 import { type Reproduction, reproductionMarkdown } from './document.ts';
+import { type ExpertRow, expertRows, expertTable } from './experts.ts';
 import { figuresOf } from './figures.ts';
-import { type Cell, cellsOf, GROUPS, selectCells } from './matrix.ts';
-import { type CellStore, expertOf, finishedFolder, resultOf, runNode } from './nodes.ts';
-import { type Node, neededBy, type Plan, type PlannedCell, planOf, shardOf } from './plan.ts';
+import { type Cell, cellsOf, EXPERT_LABELS, GROUPS, selectCells, testedOn } from './matrix.ts';
+import { type CellStore, type Cohorts, cohortOf, expertOf, finishedFolder, membersOf, resultOf, runNode } from './nodes.ts';
+import { type Node, neededBy, type Plan, type PlannedCell, planOf, type Roots, shardOf } from './plan.ts';
 import { svgToPng } from './png.ts';
 import { type CellColumns, type CellData, causalFeatures, Draws, givenColumns, policyColumns, type Row, rowsOf } from './rows.ts';
-import { type Cost, costTable, csv, groupTable, latex, longCsv, markdown } from './tables.ts';
+import { type Cost, costTable, csv, groupTable, latex, longCsv, markdown, phaseTable, type Table } from './tables.ts';
 
 export interface ReproduceOptions {
   /** Cells by name; EAG-RL is always among them. Null: all. */
@@ -53,9 +55,9 @@ export interface PlannedWork {
 }
 
 interface Loaded {
-  readonly cohort: Cohort;
+  readonly cohorts: Cohorts;
   readonly source: ModelFolder;
-  readonly roots: { readonly cohort: string; readonly model: string };
+  readonly roots: Roots;
   readonly store: CellStore;
   readonly cells: readonly Cell[];
   readonly seeds: readonly number[];
@@ -72,10 +74,14 @@ async function load(config: Config, { only, seeds: numSeeds, shard, merge }: Rep
   if (config.model.use_peft) throw new ConfigError('model.use_peft: eagrl reproduce trains all weights; leave it false');
   const source = configuredModel(config);
   checkModelFolder(source);
-  const { cohort } = await loadCohort(config);
+  const cohorts = await loadCohorts(config);
   const words = readWords(source);
-  checkLengths(cohort, config, words, words.config.max_position_embeddings);
-  const roots = { cohort: cohortDigest(cohort), model: modelDigest(source) };
+  for (const name of ['here', 'other'] as const) {
+    const cohort = cohorts[name];
+    if (cohort !== undefined) checkLengths(cohort, config, words, words.config.max_position_embeddings);
+  }
+  const digests = Object.entries(cohorts).map(([name, cohort]) => [name, cohortDigest(cohort)]);
+  const roots: Roots = { cohorts: Object.fromEntries(digests), model: modelDigest(source) };
   const seeds = Array.from({ length: numSeeds }, (_, i) => config.seed + i);
   const plan = planOf(config, cells, seeds, roots);
   const own = join(config.output_dir, config.run_name);
@@ -85,7 +91,16 @@ async function load(config: Config, { only, seeds: numSeeds, shard, merge }: Rep
   }
   const mine = shard === null ? plan.cells : shardOf(plan.cells, shard.index, shard.count);
   const nodes = neededBy(plan, mine).map((node) => ({ node, done: finishedFolder(store, node) !== null }));
-  return { cohort, source, roots, store, cells, seeds, work: { plan, cells: mine, nodes } };
+  return { cohorts, source, roots, store, cells, seeds, work: { plan, cells: mine, nodes } };
+}
+
+/** The run's cohort and, where the config names one, the other with what both make together. */
+async function loadCohorts(config: Config): Promise<Cohorts> {
+  const { cohort: here } = await loadCohort(config);
+  if (config.transfer_config === null) return { here };
+  const { data } = loadConfig({ path: config.transfer_config });
+  const { cohort: other } = await loadCohort({ data, output_dir: config.output_dir });
+  return transferCohorts(here, other);
 }
 
 /** Of everything that a stage can see of the cohort; hex. */
@@ -136,7 +151,7 @@ function refuseForeignFolder(folder: string): void {
   }
 }
 
-async function doNodes(config: Config, { cohort, source, store }: Loaded, nodes: readonly Node[], signal: AbortSignal): Promise<void> {
+async function doNodes(config: Config, { cohorts, source, store }: Loaded, nodes: readonly Node[], signal: AbortSignal): Promise<void> {
   const bars = new Map<string, Progress>();
   const backend = await openDevice({ device: config.device });
   try {
@@ -151,7 +166,7 @@ async function doNodes(config: Config, { cohort, source, store }: Loaded, nodes:
       await runNode(node, {
         ctx,
         source,
-        cohort,
+        cohorts,
         store,
         signal,
         bars,
@@ -167,11 +182,12 @@ async function doNodes(config: Config, { cohort, source, store }: Loaded, nodes:
 // ---------------------------------------------------------------- rows
 
 /** One cell at one seed, from what its nodes left. */
-function columnsOf({ cell, config, expert, answers }: PlannedCell, cohort: Cohort, store: CellStore): CellColumns {
+function columnsOf({ cell, config, expert, answers }: PlannedCell, cohorts: Cohorts, store: CellStore): CellColumns {
+  const cohort = cohortOf(cohorts, expert.cohort);
   const { test } = cohort.splits;
   const causal = causalFeatures(cohort);
   if (cell.predictor === 'bayes') return givenColumns(test, cohort.truth!.bayes, null, null);
-  const { probabilities, features } = expertOf(store, expert, cohort, config.expert.attention_top_k);
+  const { probabilities, features } = expertOf(store, expert, cohorts, config.expert.attention_top_k);
   if (cell.predictor !== 'policy') return givenColumns(test, probabilities, features, causal);
   const found = resultOf(store, answers!).answers;
   if (found === undefined || found.ids.join('\n') !== test.join('\n')) {
@@ -180,13 +196,16 @@ function columnsOf({ cell, config, expert, answers }: PlannedCell, cohort: Cohor
   return policyColumns(found, cell.answer !== 'number', features, causal);
 }
 
-async function writeReproduction(folder: string, config: Config, loaded: Loaded, store: CellStore): Promise<Reproduction> {
-  const { cohort, cells, seeds, roots, work } = loaded;
+/** Rows of the cells tested on one cohort, over all seeds first, and the draws that these come from; null when there is no such cell. */
+function rowsTestedOn(which: 'here' | 'other', config: Config, { cohorts, cells, seeds, work }: Loaded, store: CellStore) {
+  const own = cells.filter((cell) => testedOn(cell) === which);
+  if (own.length === 0) return null;
+  const cohort = cohortOf(cohorts, which);
   const labelOf = new Map(cohort.patients.map((p) => [p.id, p.label]));
   const labels = cohort.splits.test.map((id) => labelOf.get(id) as 0 | 1);
-  const data = cells.map((cell): CellData => {
-    const own = work.plan.cells.filter((planned) => planned.cell === cell);
-    return { name: cell.name, label: cell.label, group: cell.group, seeds: own.map((planned) => columnsOf(planned, cohort, store)) };
+  const data = own.map((cell): CellData => {
+    const planned = work.plan.cells.filter((p) => p.cell === cell);
+    return { name: cell.name, label: cell.label, group: cell.group, seeds: planned.map((p) => columnsOf(p, cohorts, store)) };
   });
   const bootstrap = { numBootstrap: config.eval.num_bootstrap, seed: config.seed };
   const perSeed = seeds.map(
@@ -199,6 +218,29 @@ async function writeReproduction(folder: string, config: Config, loaded: Loaded,
   );
   const single = seeds.flatMap((seed, s): Row[] => rowsOf(perSeed[s], data, seed));
   const pooled = seeds.length === 1 ? perSeed[0] : new Draws(labels, data, bootstrap);
+  return { draws: pooled, rows: seeds.length === 1 ? single : [...rowsOf(pooled, data, null, single), ...single] };
+}
+
+/** The ensembles behind the cells of group `method`: the expert, and those in its place. */
+function expertsOf({ cohorts, cells, work }: Loaded, store: CellStore): ExpertRow[] {
+  const own = cells.filter((cell) => cell.predictor === 'expert' && cell.group === 'method');
+  return expertRows(
+    own.map((cell) => {
+      const planned = work.plan.cells.filter((p) => p.cell === cell);
+      return {
+        label: EXPERT_LABELS[planned[0].config.expert.kind],
+        cohort: cohorts.here,
+        topK: planned[0].config.expert.attention_top_k,
+        seeds: planned.map(({ seed, expert }) => ({ seed, members: membersOf(store, expert) })),
+      };
+    }),
+  );
+}
+
+async function writeReproduction(folder: string, config: Config, loaded: Loaded, store: CellStore): Promise<Reproduction> {
+  const { cohorts, seeds, roots, work } = loaded;
+  const { here: cohort, other } = cohorts;
+  const here = rowsTestedOn('here', config, loaded, store)!;
   const results = work.nodes.map(({ node }) => ({ node, result: resultOf(store, node) }));
   const reproduction: Reproduction = {
     cohort: {
@@ -206,32 +248,46 @@ async function writeReproduction(folder: string, config: Config, loaded: Loaded,
       task: cohort.task,
       synthetic: cohort.truth !== undefined,
       patients: Object.fromEntries(Object.entries(cohort.splits).map(([split, ids]) => [split, ids.length])),
-      digest: roots.cohort,
+      digest: roots.cohorts.here,
     },
+    ...(other === undefined
+      ? {}
+      : {
+          other: {
+            name: other.name,
+            shared_features: cohortOf(cohorts, 'here_shared').features.map(({ name }) => name),
+            digest: roots.cohorts.other as string,
+          },
+        }),
     model_digest: roots.model,
     seeds,
     num_bootstrap: config.eval.num_bootstrap,
     devices: [...new Set(results.map(({ result }) => result.device))].sort(),
-    rows: seeds.length === 1 ? single : [...rowsOf(pooled, data, null, single), ...single],
-    verdicts: judge(pooled),
+    rows: [...here.rows, ...(rowsTestedOn('other', config, loaded, store)?.rows ?? [])],
+    experts: expertsOf(loaded, store),
+    verdicts: judge(here.draws),
   };
   const costs = results.map(({ node, result }): Cost => ({ title: node.title, ...result }));
   const write = (name: string, content: string | Uint8Array) => writeFileAtomic(join(folder, name), content);
   write('reproduction.json', `${JSON.stringify(reproduction, null, 2)}\n`);
-  for (const group of GROUPS.filter((g) => reproduction.rows.some((row) => row.group === g))) {
-    const table = groupTable(reproduction.rows, group);
-    write(`tables/${group}.md`, markdown(table));
-    write(`tables/${group}.tex`, latex(table));
-    write(`tables/${group}.csv`, csv(table));
+  const tables: Record<string, Table> = {
+    ...Object.fromEntries(
+      GROUPS.filter((g) => reproduction.rows.some((row) => row.group === g)).map((group) => [group, groupTable(reproduction.rows, group)]),
+    ),
+    ...(reproduction.experts.length === 0 ? {} : { experts: expertTable(reproduction.experts) }),
+    cost: costTable(costs),
+    phases: phaseTable(costs),
+  };
+  for (const [name, table] of Object.entries(tables)) {
+    write(`tables/${name}.md`, markdown(table));
+    write(`tables/${name}.tex`, latex(table));
+    write(`tables/${name}.csv`, csv(table));
   }
   write('tables/rows.csv', longCsv(reproduction.rows));
-  write('tables/cost.md', markdown(costTable(costs)));
-  write('tables/cost.csv', csv(costTable(costs)));
-  write('tables/cost.tex', latex(costTable(costs)));
   for (const [name, svg] of Object.entries(figuresOf(reproduction.rows))) {
     write(`figures/${name}`, svg);
     write(`figures/${name.replace(/svg$/, 'png')}`, await svgToPng(svg));
   }
-  write('REPRODUCTION.md', reproductionMarkdown(reproduction, config));
+  write('REPRODUCTION.md', reproductionMarkdown(reproduction, config, phaseTable(costs)));
   return reproduction;
 }

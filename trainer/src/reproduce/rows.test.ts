@@ -4,22 +4,31 @@
  *   several seeds: the mean of the seeds, its spread, an interval that seeds which disagree widen; pairing cancels what is common
  *   per-patient columns: Jaccard with the expert and with the truth, unread, tokens
  *   verdicts: the rule at each side of its threshold; one no decides; a missing cell keeps a yes back; patients needed
+ *   experts and cost: by hand
  *   tables: only what the rows hold, escapes, EAG-RL above other groups; figures and REPRODUCTION.md hold the rows' numbers
  */
 import { Random } from '@eagrl/testing';
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve.ts';
 import { bootstrapMetrics, pairedBootstrap } from '../metrics/bootstrap.ts';
-import { METRIC_NAMES } from '../metrics/classification.ts';
+import { auroc, expectedCalibrationError, METRIC_NAMES } from '../metrics/classification.ts';
+import type { Member } from '../stages/expert.ts';
+import type { Cohort } from '../types.ts';
 import { CLAIMS, type Claim, decide, judge, patientsNeeded } from './claims.ts';
 import { type Reproduction, reproductionMarkdown } from './document.ts';
+import { expertRows, expertTable } from './experts.ts';
 import { figuresOf, ticks } from './figures.ts';
 import { type CellColumns, type CellData, Draws, givenColumns, policyColumns, type Row, rowsOf } from './rows.ts';
-import { csv, groupRows, groupTable, headRows, latex, longCsv, markdown } from './tables.ts';
+import { csv, groupRows, groupTable, headRows, latex, longCsv, markdown, phaseTable } from './tables.ts';
 
 const N = 80;
 const labels = Array.from({ length: N }, (_, i) => (i % 3 === 0 ? 1 : 0));
 const options = { numBootstrap: 200, seed: 3 };
+const costs = [
+  { title: 'expert a 1', kind: 'expert', seconds: 2, tokens: 0, flops: 4e9, device: 'wasm' },
+  { title: 'rl a 1', kind: 'rl', seconds: 1, tokens: 100, flops: 2e9, device: 'wasm' },
+  { title: 'rl b 1', kind: 'rl', seconds: 5, tokens: 200, flops: 10e9, device: 'wasm' },
+];
 
 /** Scores that know the label to some degree; `skill` 0 is noise. */
 function scores(name: string, skill: number): number[] {
@@ -207,8 +216,57 @@ describe('verdicts', () => {
         [strong],
         CLAIMS.filter((c) => c.id === 'transfer'),
       ),
-    ).toMatchObject({ decision: 'cannot be said', evidence: [] });
+    ).toMatchObject({ decision: 'cannot be said', evidence: [], missing: ['transfer_in', 'decompose'] });
   });
+});
+
+describe('experts', () => {
+  // Three features; each member attends to those it is given, in their order.
+  const ids = labels.map((_, i) => `p${i}`);
+  const cohort: Cohort = {
+    name: 'made',
+    task: 'mortality',
+    features: ['a', 'b', 'c'].map((name) => ({ key: name, name })),
+    patients: ids.map((id, i) => ({ id, sex: 'male', age: 50, visitTimes: [0], values: [[1], [1], [1]], label: labels[i] as 0 | 1 })),
+    splits: { train: [], val: [], test: ids },
+    truth: { causal: Object.fromEntries(ids.map((id) => [id, ['a', 'b']])), bayes: {} },
+  };
+  const member = (name: string, attention: readonly number[]): Member => ({
+    valAuroc: 0.8,
+    epochs: 3,
+    probabilities: scores(name, 0.3),
+    attention: ids.flatMap(() => [...attention, 0]),
+  });
+  const [ab, bc] = [member('m1', [0.5, 0.4, 0.1]), member('m2', [0.1, 0.6, 0.3])];
+  const rows = (seeds: readonly (readonly Member[])[]) =>
+    expertRows([{ label: 'GRU', cohort, topK: 2, seeds: seeds.map((members, i) => ({ seed: i, members })) }]);
+
+  it('metrics of members and of their mean, agreement of two members and of two seeds, and with the truth', () => {
+    const [first, second] = rows([
+      [ab, bc],
+      [bc, bc],
+    ]);
+    expect(first).toMatchObject({ label: 'GRU', seed: 0, members: 2, stability: expect.closeTo(1 / 3, 12), truth: 1 }); // {a, b} and {b, c}: 1 of 3
+    expect(second).toMatchObject({ stability: 1, truth: expect.closeTo(1 / 3, 12), seedStability: expect.closeTo(1 / 3, 12) });
+    const both = ids.map((_, i) => (ab.probabilities[i] + bc.probabilities[i]) / 2);
+    expect(first.ensembleAuroc).toBeCloseTo(auroc(labels, both), 12);
+    expect(first.auroc).toBeCloseTo((auroc(labels, ab.probabilities) + auroc(labels, bc.probabilities)) / 2, 12);
+    expect(first.ece).toBeCloseTo((expectedCalibrationError(labels, ab.probabilities) + expectedCalibrationError(labels, bc.probabilities)) / 2, 12);
+    expect(first.ensembleEce).toBeCloseTo(expectedCalibrationError(labels, both), 12);
+    expect(expertTable([first]).body[0]).toEqual(['GRU', '0', '2', '0.800', ...expertTable([first]).body[0].slice(4)]);
+  });
+  it('one member, one seed: no agreement to state', () => {
+    expect(rows([[ab]])[0]).toMatchObject({ stability: null, seedStability: null });
+    expect(expertTable(rows([[ab]])).body[0].filter((cellText) => cellText === '-')).toHaveLength(2);
+  });
+});
+
+it('cost by phase: sums of the pieces, rate over their time', () => {
+  expect(phaseTable(costs).body).toEqual([
+    ['expert', '1', '2.0', '0', '4.0', '2.0'],
+    ['rl', '2', '6.0', '300', '12.0', '2.0'],
+    ['all', '3', '8.0', '300', '16.0', '2.0'],
+  ]);
 });
 
 describe('tables, figures, document', () => {
@@ -276,13 +334,14 @@ describe('tables, figures, document', () => {
       num_bootstrap: 200,
       devices: ['wasm'],
       rows,
+      experts: [],
       verdicts: judge(draws),
     };
     const config = resolveConfig({
       data: { kind: 'tjh', path: '/home/somebody/a.xlsx', split: '/home/somebody/b.json' },
       output_dir: '/home/somebody/out',
     });
-    const text = reproductionMarkdown(reproduction, config);
+    const text = reproductionMarkdown(reproduction, config, phaseTable(costs));
     for (const { claim, decision, evidence } of reproduction.verdicts) {
       expect(text).toContain(`| ${claim} | ${decision} |`);
       expect(text).toContain(`### ${claim}: **${decision}**`);

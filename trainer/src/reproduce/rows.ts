@@ -14,7 +14,7 @@ import { attentionReward } from '../rewards/rewards.ts';
 import type { Answers } from '../stages/evaluate.ts';
 import { jaccardOf } from '../stages/evaluate.ts';
 import type { Cohort } from '../types.ts';
-import { type Group, REFERENCE } from './matrix.ts';
+import { type Group, referenceOf } from './matrix.ts';
 
 /** What is stated of every cell. The first six are those of src/metrics/classification.ts. */
 export const STATS = [...METRIC_NAMES, 'jaccard', 'truth_jaccard', 'parse_failure_rate', 'tokens'] as const;
@@ -47,7 +47,7 @@ export interface Row {
   readonly stats: Statistics;
   /** Standard deviation (n - 1) over seeds; null for one seed. */
   readonly seed_std: Readonly<Partial<Record<Stat, number>>> | null;
-  /** This cell - EAG-RL, the same patients and seeds; null for EAG-RL itself. */
+  /** This cell - EAG-RL (trained where it is tested), the same patients and seeds; null for EAG-RL itself. */
   readonly difference: Statistics | null;
 }
 
@@ -192,6 +192,7 @@ function statistics(labels: readonly number[], cell: CellData, rows: Uint32Array
 /** Rows of all cells from their draws. `seed` null: pooled, with `perSeed` the rows of the single seeds. */
 export function rowsOf(draws: Draws, cells: readonly Omit<CellData, 'seeds'>[], seed: number | null, perSeed: readonly Row[] = []): Row[] {
   return cells.map(({ name, label, group }): Row => {
+    const reference = referenceOf({ group });
     const gather = <T>(of: (stat: Stat) => T | null): Partial<Record<Stat, T>> =>
       Object.fromEntries(
         STATS.flatMap((stat) => {
@@ -210,14 +211,14 @@ export function rowsOf(draws: Draws, cells: readonly Omit<CellData, 'seeds'>[], 
       stats: gather((stat) => draws.of(name, stat)),
       seed_std: own.length < 2 ? null : gather((stat) => spread(own.map((row) => row.stats[stat]?.value))),
       difference:
-        name === REFERENCE
+        name === reference
           ? null
           : gather((stat) =>
-              draws.has(name, stat) && draws.has(REFERENCE, stat)
+              draws.has(name, stat) && draws.has(reference, stat)
                 ? draws.combine(
                     [
                       [name, stat],
-                      [REFERENCE, stat],
+                      [reference, stat],
                     ],
                     ([a, b]) => a - b,
                   )

@@ -1,6 +1,6 @@
 /** The rows as tables: Markdown and LaTeX for people, CSV with every number for machines. Nothing is computed here. */
 import type { Group } from './matrix.ts';
-import { REFERENCE } from './matrix.ts';
+import { referenceOf } from './matrix.ts';
 import { type Bounds, type Row, STATS, type Stat } from './rows.ts';
 
 export interface Table {
@@ -26,6 +26,8 @@ export const GROUP_TITLES: Readonly<Record<Group, string>> = {
   method: 'Methods',
   ablation: 'Ablations of EAG-RL',
   robustness: 'Robustness of the EAG-RL policy',
+  transfer: 'Generalisation, tested on this cohort',
+  transfer_other: 'Generalisation, tested on the other cohort',
 };
 
 /** The rows that are shown: those over all seeds, or the only seed's. */
@@ -38,8 +40,9 @@ export function headRows(rows: readonly Row[]): Row[] {
 export function groupRows(rows: readonly Row[], group: Group): Row[] {
   const shown = headRows(rows);
   const own = shown.filter((row) => row.group === group);
-  if (own.length === 0 || own.some((row) => row.cell === REFERENCE)) return own;
-  return [...shown.filter((row) => row.cell === REFERENCE), ...own];
+  const reference = referenceOf({ group });
+  if (own.length === 0 || own.some((row) => row.cell === reference)) return own;
+  return [...shown.filter((row) => row.cell === reference), ...own];
 }
 
 const three = (x: number): string => x.toFixed(3);
@@ -85,13 +88,39 @@ export interface Cost {
   readonly seconds: number;
   /** Trained on, searched or written; 0 for the expert, which reads numbers. */
   readonly tokens: number;
+  /** Of all kernels, as their specs count; a multiply-add is two. */
+  readonly flops: number;
   readonly device: string;
 }
 
 export function costTable(costs: readonly Cost[]): Table {
   return {
-    head: ['Work', 'seconds', 'tokens', 'device'],
-    body: costs.map((c) => [c.title, c.seconds.toFixed(1), String(c.tokens), c.device]),
+    head: ['Work', 'seconds', 'tokens', 'GFLOP', 'device'],
+    body: costs.map((c) => [c.title, c.seconds.toFixed(1), String(c.tokens), giga(c.flops), c.device]),
+  };
+}
+
+const giga = (flops: number): string => (flops / 1e9).toFixed(1);
+
+/** The same summed by phase, in the order of the first piece of each. */
+export function phaseTable(costs: readonly Cost[]): Table {
+  const kinds = [...new Set(costs.map((c) => c.kind))];
+  const line = (name: string, own: readonly Cost[]): string[] => {
+    const sum = (of: (c: Cost) => number) => own.reduce((total, c) => total + of(c), 0);
+    const [seconds, tokens, flops] = [sum((c) => c.seconds), sum((c) => c.tokens), sum((c) => c.flops)];
+    return [name, String(own.length), seconds.toFixed(1), String(tokens), giga(flops), (flops / 1e9 / seconds).toFixed(1)];
+  };
+  return {
+    head: ['Phase', 'pieces', 'seconds', 'tokens', 'GFLOP', 'GFLOP/s'],
+    body: [
+      ...kinds.map((kind) =>
+        line(
+          kind,
+          costs.filter((c) => c.kind === kind),
+        ),
+      ),
+      line('all', costs),
+    ],
   };
 }
 

@@ -27,7 +27,7 @@ export async function loadCohort({ data, output_dir }: Pick<Config, 'data' | 'ou
   if (data.kind === 'synthetic') {
     const { generateSyntheticCohort } = await import('../data/synthetic.ts');
     const split = { train: data.num_train, val: data.num_val, test: data.num_test };
-    return { cohort: generateSyntheticCohort({ seed: data.seed, split }), flow: null, audit: [], caveats: [] };
+    return { cohort: generateSyntheticCohort({ seed: data.seed, split, effects: data.effects }), flow: null, audit: [], caveats: [] };
   }
   if (data.kind === 'mimic4') return loadMimic(data, output_dir);
   if (data.path === null) throw new ConfigError('data.path: kind tjh needs the TJH spreadsheet; pass --data.path FILE.xlsx');
@@ -72,6 +72,7 @@ export function promptOptions({ prompt, seed }: Pick<Config, 'prompt' | 'seed'>)
     units: prompt.units,
     flags: prompt.flags,
     ...(prompt.shuffle_fraction > 0 ? { order: { seed, fraction: prompt.shuffle_fraction } } : {}),
+    ...(prompt.noise_std > 0 ? { noise: { seed, std: prompt.noise_std } } : {}),
     ...(prompt.missing_fraction > 0 ? { missing: { seed, fraction: prompt.missing_fraction } } : {}),
   };
 }

@@ -131,7 +131,10 @@ export function selectTrajectories(trees: readonly SearchTree[], task: Task): { 
 // ---------------------------------------------------------------- loss and step
 
 /** Fine-tunes the policy on trajectories: loss on the completion tokens and the end token, none on the prompt. */
-export async function distill({ policy, task, config, run }: DistillInputs, trajectories: readonly Trajectory[]): Promise<void> {
+export async function distill(
+  { policy, task, config, run }: Pick<DistillInputs, 'policy' | 'task' | 'config' | 'run'>,
+  trajectories: readonly Pick<Trajectory, 'id' | 'completion'>[],
+): Promise<void> {
   if (trajectories.length === 0) {
     throw new ConfigError('sft: the filter kept no trajectory; search more cases (mcts.num_cases) or more often (mcts.num_simulations)');
   }

@@ -188,13 +188,10 @@ async function trajectoriesOf(state: RunState) {
 }
 
 async function runSft(state: RunState): Promise<null> {
-  const { config, data, journal } = state;
+  const { config, data } = state;
   const task = taskOf(data.cohort, config);
-  const expert = await expertOf(state);
   const trajectories = await trajectoriesOf(state);
-  await withPolicy(freshPolicy(state), (policy) =>
-    distill({ policy, task, expertFeatures: expert.features, config, run: state.training('sft'), journal }, trajectories),
-  );
+  await withPolicy(freshPolicy(state), (policy) => distill({ policy, task, config, run: state.training('sft') }, trajectories));
   await withPolicy(freshPolicy(state), (policy) =>
     trainSft(
       policy,

@@ -131,6 +131,33 @@ describe('missing values', () => {
   });
 });
 
+describe('noise', () => {
+  const many: PromptCohort = {
+    task: 'mortality',
+    features: [{ key: 'c', name: 'coma', levels: [1, 2, 3] }, ...Array.from({ length: 200 }, (_, f) => ({ key: `f${f}`, name: `f${f}` }))],
+  };
+  const person: Patient = { ...patient, visitTimes: [0], values: many.features.map((_, f) => [f === 0 ? 2 : f === 1 ? null : 100]) };
+  const noisy = (std: number, seed = 1) => buildPrompt(person, many, { ...compact, noise: { seed, std } });
+  const shown = (text: string) => [...text.matchAll(/ f\d+:([\d.]+)/g)].map(([, value]) => Number(value));
+
+  it('has the relative deviation asked for, no bias, and gives nothing for what was not measured', () => {
+    const values = shown(noisy(0.2));
+    expect(values).toHaveLength(199);
+    const mean = values.reduce((a, b) => a + b, 0) / 199;
+    const deviation = Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / 198);
+    expect(Math.abs(mean - 100)).toBeLessThan(5); // 3.5 standard errors
+    expect(Math.abs(deviation - 20)).toBeLessThan(3.5);
+    expect(Math.min(...shown(noisy(2)))).toBe(0);
+    expect([1, 2, 3]).toContain(Number(/ coma:(\d)/.exec(noisy(1))?.[1]));
+  });
+  it('0 changes nothing; repeats with the seed and differs without it', () => {
+    expect(noisy(0)).toBe(buildPrompt(person, many, compact));
+    expect(noisy(0.2)).toBe(noisy(0.2));
+    expect(noisy(0.2, 2)).not.toBe(noisy(0.2));
+    expect(() => noisy(-1)).toThrow('noise');
+  });
+});
+
 it('refuses nonsense options', () => {
   expect(() => buildPrompt(patient, cohort, { ...compact, missing: { seed: 1, fraction: -0.1 } })).toThrow('missing');
   expect(() => buildPrompt(patient, cohort, { ...compact, lastVisits: 0 })).toThrow('lastVisits');

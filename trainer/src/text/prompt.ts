@@ -9,7 +9,7 @@
  * causal model then knows it while it reads the name (LOG.md).
  */
 
-import { flagOf, rangeOf } from '../data/range.ts';
+import { flagOf, nearestLevel, rangeOf } from '../data/range.ts';
 import { Rng } from '../data/rng.ts';
 import type { Cohort, Feature, Patient } from '../types.ts';
 
@@ -30,6 +30,8 @@ export interface PromptOptions {
   readonly order?: { readonly seed: number; readonly fraction: number };
   /** Robustness: this fraction (0..1) of the values that would be shown is treated as not measured; seeded likewise. */
   readonly missing?: { readonly seed: number; readonly fraction: number };
+  /** Robustness: values times 1 + std N(0, 1), never below 0, a category at its nearest level; seeded likewise. */
+  readonly noise?: { readonly seed: number; readonly std: number };
 }
 
 /** The part of a cohort that a prompt needs. */
@@ -111,6 +113,20 @@ function withoutSome(patient: Patient, options: PromptOptions, { seed, fraction 
   return { ...patient, values: patient.values.map((series, f) => series.map((value, t) => (kept.has(`${f} ${t}`) ? value : null))) };
 }
 
+/** The patient with noise on every value. */
+function withNoise(patient: Patient, features: readonly Feature[], { seed, std }: { seed: number; std: number }): Patient {
+  const rng = new Rng(seed, `noise ${patient.id}`);
+  const values = patient.values.map((series, f) =>
+    series.map((value) => {
+      if (value === null) return null;
+      const noisy = Math.max(0, value * (1 + std * rng.normal()));
+      const { levels } = features[f];
+      return levels === undefined ? noisy : levels[nearestLevel(levels, noisy)];
+    }),
+  );
+  return { ...patient, values };
+}
+
 /** Moves a random `fraction` of the lines among themselves; the others keep their places. */
 function reorder(lines: readonly string[], patient: Patient, { seed, fraction }: { seed: number; fraction: number }): string[] {
   const rng = new Rng(seed, `feature order ${patient.id}`);
@@ -144,7 +160,7 @@ function question(form: PromptOptions['form'], style: AnswerStyle, outcome: stri
  * Throws RangeError when `lastVisits` is not a positive integer or a fraction lies outside 0..1.
  */
 export function buildPrompt(patient: Patient, cohort: PromptCohort, options: PromptOptions): string {
-  const { form, lastVisits, answer = 'steps', order, missing } = options;
+  const { form, lastVisits, answer = 'steps', order, missing, noise } = options;
   if (!Number.isInteger(lastVisits) || lastVisits < 1) {
     throw new RangeError(`buildPrompt: expected lastVisits to be a positive integer, got ${lastVisits}`);
   }
@@ -153,7 +169,10 @@ export function buildPrompt(patient: Patient, cohort: PromptCohort, options: Pro
       throw new RangeError(`buildPrompt: expected the fraction of ${name} in 0..1, got ${perturbation.fraction}`);
     }
   }
-  const seen = missing === undefined ? patient : withoutSome(patient, options, missing);
+  if (noise !== undefined && !(noise.std >= 0))
+    throw new RangeError(`buildPrompt: expected the std of noise to be 0 or more, got ${noise.std}`);
+  const measured = noise === undefined ? patient : withNoise(patient, cohort.features, noise);
+  const seen = missing === undefined ? measured : withoutSome(measured, options, missing);
   const outcome = OUTCOMES[cohort.task];
   const visits = patient.visitTimes.length;
   const count = `${visits} visit${visits === 1 ? '' : 's'}`;
