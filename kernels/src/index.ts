@@ -9,6 +9,7 @@ export { clippedRatio } from './clipped_ratio/clipped_ratio.ts';
 export * from './common/launch.ts';
 export * from './common/spec.ts';
 export { threefry2x32, uniform01 } from './common/threefry.ref.ts';
+export { applicable, DEFAULT_VARIANT, pickable, pickVariant, variantOf } from './common/variants.ts';
 export { concat } from './concat/concat.ts';
 export { crossEntropy } from './cross_entropy/cross_entropy.ts';
 export { decov } from './decov/decov.ts';

@@ -48,6 +48,21 @@ export interface BackendStats {
 }
 
 /**
+ * The ways in which a backend can compute an entry. Names are those of the spec; `default` is the entry's own WGSL.
+ */
+export interface Variants {
+  /** Those that can run these params here. */
+  applicable(spec: KernelSpec, entry: string, params: Params): readonly string[];
+  /** The one that a dispatch would run now. */
+  pick(spec: KernelSpec, entry: string, params: Params): string;
+  /**
+   * From now on, measured choices go before the entries' rules: `matmul_nt 512x704x256x1` -> variant. They change the order of sums,
+   * so runs with other choices give other bits. One that cannot run some params is passed over for them.
+   */
+  use(picks: ReadonlyMap<string, string>): void;
+}
+
+/**
  * Work is queued in call order. `alloc`, `free`, `write`, `copy` and `dispatch` return at once; `read` resolves when everything
  * queued before it is done. A freed buffer may be handed out again at once: order makes that safe.
  * Contents of a fresh buffer are unspecified.
@@ -78,6 +93,8 @@ export interface Backend {
    * @throws DeviceError when `work` does anything but dispatch, or that more than 511 times: it must fit one pass.
    */
   deviceTime?(work: () => void): Promise<number>;
+  /** webgpu: which variant of an entry runs. */
+  readonly variants?: Variants;
   /** wasm: time per entry point since the device was opened, longest first. */
   profile?(): readonly ProfileRow[];
   destroy(): Promise<void>;

@@ -1,5 +1,6 @@
 /** Runs one entry point of one spec on a given device or memory and returns what it wrote: for tests, benches and the curious. */
-import type { Binding, DType, KernelEntry, KernelSpec, Params } from './spec.ts';
+import { type Binding, type DType, entryOf, type KernelEntry, type KernelSpec, type Params, type Variant } from './spec.ts';
+import { DEFAULT_VARIANT, variantOf } from './variants.ts';
 
 export type HostArray = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
 export type HostBuffers = Record<string, HostArray>;
@@ -25,13 +26,6 @@ function writeWord(view: DataView, at: number, dtype: DType, value: number): voi
   if (dtype === 'f32') view.setFloat32(at, value, true);
   else if (dtype === 'u32') view.setUint32(at, value, true);
   else view.setInt32(at, value, true);
-}
-
-/** The entry point, or an error that names those there are. */
-export function entryOf(spec: KernelSpec, name: string): KernelEntry {
-  const entry = spec.entries[name];
-  if (!entry) throw new Error(`${spec.name}: no entry '${name}'; it has ${Object.keys(spec.entries).join(', ')}`);
-  return entry;
 }
 
 /** Checks that every binding has at least the elements that the params ask for; throws before any work. */
@@ -147,39 +141,70 @@ export function phasesOf(name: string, entry: KernelEntry) {
   return [{ export: name, work: entry.work, grain: undefined }];
 }
 
-const pipelines = new WeakMap<GPUDevice, Map<string, GPUComputePipeline>>();
-
-/** The pipeline of an entry point, compiled once per device; a WGSL error carries the kernel's name and line. */
-export async function pipelineFor(device: GPUDevice, spec: KernelSpec, name: string): Promise<GPUComputePipeline> {
-  let known = pipelines.get(device);
-  if (!known) {
-    known = new Map();
-    pipelines.set(device, known);
-  }
-  let pipeline = known.get(name);
-  if (!pipeline) {
-    const module = device.createShaderModule({ label: spec.name, code: spec.wgsl });
-    const { messages } = await module.getCompilationInfo();
-    const wrong = messages.find((m) => m.type === 'error');
-    if (wrong) throw new Error(`${spec.name}.wgsl:${wrong.lineNum}:${wrong.linePos}: ${wrong.message}`);
-    pipeline = await device.createComputePipelineAsync({ label: name, layout: 'auto', compute: { module, entryPoint: name } });
-    known.set(name, pipeline);
-  }
-  return pipeline;
+/**
+ * Layout of bind group 0: the bindings in order, the params block, and the scratch of a variant that has one. `dynamic`: the params
+ * block has a dynamic offset.
+ */
+export function bindingLayout(entry: KernelEntry, { scratch = false, dynamic = false } = {}): GPUBindGroupLayoutEntry[] {
+  const types: GPUBufferBindingType[] = entry.bindings.map((b) => (b.access === 'read' ? 'read-only-storage' : 'storage'));
+  const buffers: GPUBufferBindingLayout[] = [...types.map((type) => ({ type })), { type: 'uniform', hasDynamicOffset: dynamic }];
+  if (scratch) buffers.push({ type: 'storage' });
+  return buffers.map((buffer, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer }));
 }
 
-/** Runs the WGSL side and reads its outputs back. Validation errors reject. */
+interface Compiled {
+  readonly layout: GPUBindGroupLayout;
+  readonly passes: readonly GPUComputePipeline[];
+}
+
+const compiled = new WeakMap<GPUDevice, Map<string, Compiled>>();
+
+/** The pipelines of a variant, compiled once per device; a WGSL error carries the kernel's name and line. */
+async function compile(device: GPUDevice, spec: KernelSpec, name: string, variant: Variant): Promise<Compiled> {
+  let known = compiled.get(device);
+  if (!known) compiled.set(device, (known = new Map()));
+  const key = `${name} ${variant.name}`;
+  let made = known.get(key);
+  if (!made) {
+    const layout = device.createBindGroupLayout({
+      label: key,
+      entries: bindingLayout(entryOf(spec, name), { scratch: variant.scratch !== undefined }),
+    });
+    const passes = [];
+    for (const pass of variant.passes) {
+      const module = device.createShaderModule({ label: key, code: pass.wgsl });
+      const { messages } = await module.getCompilationInfo();
+      const wrong = messages.find((m) => m.type === 'error');
+      if (wrong) throw new Error(`${key}, wgsl:${wrong.lineNum}:${wrong.linePos}: ${wrong.message}`);
+      const compute = { module, entryPoint: pass.entry, constants: pass.constants };
+      passes.push(
+        await device.createComputePipelineAsync({
+          label: key,
+          layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+          compute,
+        }),
+      );
+    }
+    known.set(key, (made = { layout, passes }));
+  }
+  return made;
+}
+
+/** Runs the WGSL side, the entry's own or the named variant, and reads its outputs back. Validation errors reject. */
 export async function launchWebgpu(
   device: GPUDevice,
   spec: KernelSpec,
   name: string,
   inputs: HostBuffers,
   params: Params,
+  variantName = DEFAULT_VARIANT,
 ): Promise<HostBuffers> {
   const entry = entryOf(spec, name);
   const host = fillHost(spec, name, inputs, params);
   device.pushErrorScope('validation');
-  const pipeline = await pipelineFor(device, spec, name);
+  const variant = variantOf(spec, name, variantName);
+  if (!variant.applies(params)) throw new Error(`${name}: variant '${variantName}' cannot compute ${JSON.stringify(params)}`);
+  const { layout, passes } = await compile(device, spec, name, variant);
   const made: GPUBuffer[] = [];
   const buffer = (size: number, usage: number) => {
     const b = device.createBuffer({ size: Math.max(16, size), usage });
@@ -194,15 +219,24 @@ export async function launchWebgpu(
   const block = packParams(entry, params);
   const uniform = buffer(block.byteLength, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
   device.queue.writeBuffer(uniform, 0, block);
+  const bound = [...storage, uniform];
+  if (variant.scratch) {
+    const poison = new Uint32Array(variant.scratch(params)).fill(POISON);
+    const scratch = buffer(poison.byteLength, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST);
+    device.queue.writeBuffer(scratch, 0, poison);
+    bound.push(scratch);
+  }
   const group = device.createBindGroup({
-    layout: pipeline.getBindGroupLayout(0),
-    entries: [...storage, uniform].map((b, binding) => ({ binding, resource: { buffer: b } })),
+    layout,
+    entries: bound.map((b, binding) => ({ binding, resource: { buffer: b } })),
   });
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
-  pass.setPipeline(pipeline);
   pass.setBindGroup(0, group);
-  pass.dispatchWorkgroups(...entry.grid(params));
+  variant.passes.forEach(({ grid }, i) => {
+    pass.setPipeline(passes[i]);
+    pass.dispatchWorkgroups(...grid(params));
+  });
   pass.end();
   const reads = entry.bindings.map((b, i) => {
     if (b.access === 'read') return undefined;

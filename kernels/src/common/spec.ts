@@ -27,6 +27,46 @@ export interface Phase {
   readonly grain?: (p: any) => number;
 }
 
+/** What variants are chosen by. */
+export interface AdapterFacts {
+  /** WebGPU features the device was opened with. */
+  readonly features: { has(feature: string): boolean };
+  /** Computes on the CPU: SwiftShader, lavapipe. */
+  readonly software: boolean;
+}
+
+/** One dispatch of a variant. */
+export interface Pass {
+  readonly wgsl: string;
+  /** Entry point in `wgsl`. */
+  readonly entry: string;
+  /** Values of its `override`s. */
+  readonly constants?: Readonly<Record<string, number>>;
+  /** Workgroups, as `KernelEntry.grid`. */
+  readonly grid: (p: any) => readonly [number, number, number];
+}
+
+/** Another way to compute an entry on WebGPU; bindings, params, reference and tests are the entry's. */
+export interface Variant {
+  readonly name: string;
+  /** WebGPU features that its WGSL enables. */
+  readonly features?: readonly string[];
+  /** Whether it can compute these params at all. */
+  readonly applies: (p: any) => boolean;
+  /** Run one after the other. */
+  readonly passes: readonly Pass[];
+  /** f32 elements that the passes hand on; bound read_write after the params block. */
+  readonly scratch?: (p: any) => number;
+  /** Adds in the order of the entry's own WGSL: a choice between the two does not show in the bits. */
+  readonly ordered: boolean;
+}
+
+/** Takes `variant` where `when` holds. */
+export interface Rule {
+  readonly variant: string;
+  readonly when: (p: any) => boolean;
+}
+
 /** One entry point. The name is the WGSL entry point, the default wasm export and the reference's key. */
 export interface KernelEntry {
   /** In binding order 0, 1, …; outputs first. The params block is the binding after the last. At most 8. */
@@ -43,6 +83,12 @@ export interface KernelEntry {
   readonly phases?: readonly Phase[];
   /** WebAssembly: elements of shared scratch that all phases of one launch see. */
   readonly scratch?: (p: any) => number;
+  /** WebGPU: other ways to compute it. */
+  readonly variants?: readonly Variant[];
+  /** WebGPU: which variant to take when nobody measured; the first rule that holds. None holds: the entry's own WGSL. */
+  readonly rules?: (adapter: AdapterFacts) => readonly Rule[];
+  /** What a measured choice of variant holds for: `512x704x256x1`. Entries with variants have it. */
+  readonly shape?: (p: any) => string;
   /** Floating-point operations, and bytes that must move at least once. */
   readonly flops: (p: any) => number;
   readonly bytes: (p: any) => number;
@@ -55,6 +101,13 @@ export interface KernelSpec {
   readonly wasm: { readonly simd: string; readonly relaxed?: string };
   readonly ref: Readonly<Record<string, RefFn>>;
   readonly entries: Readonly<Record<string, KernelEntry>>;
+}
+
+/** The entry point, or an error that names those there are. */
+export function entryOf(spec: KernelSpec, name: string): KernelEntry {
+  const entry = spec.entries[name];
+  if (!entry) throw new Error(`${spec.name}: no entry '${name}'; it has ${Object.keys(spec.entries).join(', ')}`);
+  return entry;
 }
 
 export const f32 = (name: string, access: Access = 'read'): Binding => ({ name, dtype: 'f32', access });

@@ -2,12 +2,17 @@
  * Plan. The three forms against the oracle on every backend. One axis at a time around a control: rows on both sides of the
  * workgroup's "few rows" (4), the in-place paths (3, 24) and the tiles (32, 64); columns around 8, 32, 64 and 128; depth around 4, 32 and 256,
  * and 0. Epilogue: alpha, bias, accumulate, and c left unread (NaN) when it does not accumulate. Batches: apart, with gaps that stay
- * as they were, one operand shared. Hostile values: an outlier beside zeros. NN and TN are the gradients of NT: finite differences.
+ * as they were, one operand shared. Hostile values: an outlier beside zeros; infinity, NaN, -0 and denormals, each in its own rows.
+ * NN and TN are the gradients of NT: finite differences.
+ * Each variant of each form, on WebGPU: ragged shapes around its tile, batches, epilogue, hostile values; ordered ones bit for bit
+ * as the default. The rules: NT beyond FEW rows is ordered on every adapter; what they pick can run.
  */
-import type { HostBuffers, Params } from '@eagrl/kernels';
-import { assertClose, type KernelCase, Random, TOLERANCE, testKernel } from '@eagrl/testing';
-import { test } from 'vitest';
+import { DEFAULT_VARIANT, type HostBuffers, type Params, pickVariant, variantOf } from '@eagrl/kernels';
+import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
 import { matmul } from './matmul.ts';
+import { FEW } from './variants.ts';
 
 const shape = (m: number, n: number, k: number, more: Params = {}) => ({
   ...{ m, n, k, batch: 1, stride_a: m * k, stride_b: k * n, stride_c: m * n, alpha: 1, accumulate: 0, has_bias: 0 },
@@ -25,6 +30,17 @@ function outlier(r: Random, p: Params): HostBuffers {
   made.a.fill(0);
   made.a[0] = 1e4;
   made.b[1] = -1e4;
+  return made;
+}
+
+/** NN, NT: infinity in the first row of a, NaN in the last (TN: in parts of all rows), -0 and denormals between. b is positive. */
+function hostile(r: Random, p: Params): HostBuffers {
+  const made = buffers(r, p);
+  for (let i = 0; i < made.b.length; i++) made.b[i] = Math.abs(made.b[i]);
+  made.a[0] = Number.POSITIVE_INFINITY;
+  made.a[1] = -0;
+  for (let i = 2; i < p.k; i++) made.a[p.k + i] = 1e-40;
+  made.a[made.a.length - 1] = Number.NaN;
   return made;
 }
 
@@ -74,12 +90,69 @@ const cases: KernelCase[] = [
       tolerance: TOLERANCE.reduction,
     },
     { title: `one outlier beside zeros m=${m}`, params: shape(m, 41, 30), inputs: outlier, tolerance: TOLERANCE.reduction },
+    { title: `infinity, NaN, -0, denormals m=${m}`, params: shape(m, 41, 30), inputs: hostile, tolerance: TOLERANCE.reduction },
   ]),
 ];
 
 testKernel(matmul, 'matmul_nn', cases);
 testKernel(matmul, 'matmul_nt', cases);
 testKernel(matmul, 'matmul_tn', cases);
+
+const reduced = (title: string, params: Params, inputs = buffers): KernelCase => ({
+  title,
+  params,
+  inputs,
+  tolerance: TOLERANCE.reduction,
+});
+const all = { alpha: 0.5, has_bias: 1, accumulate: 1 };
+
+/** Few rows with all that is a multiple of four, as gemv wants it, and rows for all others. */
+const variantCases: KernelCase[] = [
+  ...[
+    [1, 4, 4],
+    [3, 36, 68],
+    [4, 132, 516],
+    [5, 1, 1],
+    [7, 33, 65],
+    [9, 130, 3],
+    [33, 7, 130],
+    [65, 130, 33],
+    [130, 65, 97],
+    [17, 258, 64],
+    [6, 5, 0],
+  ].map(([m, n, k]) => reduced(`m=${m} n=${n} k=${k}`, shape(m, n, k))),
+  ...[2, 30].flatMap((m) => [
+    reduced(`alpha, bias, accumulate m=${m}`, shape(m, 44, 300, all)),
+    reduced(`batch of 3 with gaps m=${m}`, shape(m, 44, 68, { batch: 3, stride_a: 3000, stride_b: 3200, stride_c: 1400 })),
+    reduced(`batch of 3, b shared m=${m}`, shape(m, 44, 68, { batch: 3, stride_b: 0 })),
+    reduced(`batch of 3, a shared m=${m}`, shape(m, 44, 68, { batch: 3, stride_a: 0 })),
+    reduced(`one outlier beside zeros m=${m}`, shape(m, 44, 68), outlier),
+    reduced(`infinity, NaN, -0, denormals m=${m}`, shape(m, 44, 68), hostile),
+  ]),
+];
+
+for (const [name, { variants }] of Object.entries(matmul.entries)) {
+  for (const { name: variant } of variants ?? []) testVariant(matmul, name, variant, variantCases);
+}
+
+test('the rules of matmul pick variants that can run, and ordered ones for matmul_nt beyond few rows', () => {
+  const size = fc.integer({ min: 1, max: 5000 });
+  const adapter = fc.record({ software: fc.boolean(), features: fc.constantFrom(new Set<string>(), new Set(['subgroups'])) });
+  const seen = new Set<string>();
+  fc.assert(
+    fc.property(fc.constantFrom('nn', 'nt', 'tn'), size, size, size, adapter, (form, m, n, k, facts) => {
+      const name = `matmul_${form}`;
+      const params = shape(m, n, k);
+      const picked = variantOf(matmul, name, pickVariant(matmul.entries[name as 'matmul_nn'], params, facts));
+      seen.add(picked.name);
+      expect(picked.applies(params)).toBe(true);
+      if (form === 'nt' && m > FEW) expect(picked.ordered, picked.name).toBe(true);
+    }),
+    { numRuns: 2000, seed: 3 },
+  );
+  expect([...seen].length).toBeGreaterThan(4);
+  expect(seen).toContain(DEFAULT_VARIANT);
+});
 
 test('matmul_nn and matmul_tn refs are the gradients of matmul_nt: finite differences', () => {
   const r = new Random('matmul fd');

@@ -2,23 +2,8 @@ import { ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec } from '../comm
 import wasm from '../gen/matmul.wasm.ts';
 import wgsl from '../gen/matmul.wgsl.ts';
 import * as ref from './matmul.ref.ts';
+import { FEW, type Form, rules, type Shape, TILE, variants } from './variants.ts';
 
-interface Shape {
-  m: number;
-  n: number;
-  k: number;
-  batch: number;
-  stride_a: number;
-  stride_b: number;
-  stride_c: number;
-  alpha: number;
-  accumulate: number;
-  has_bias: number;
-}
-
-/** Outputs per workgroup and the row count up to which columns are shared out instead: matmul.wgsl. */
-const TILE = 64;
-const FEW = 4;
 /** Outputs per work item, k-rows per packing item, columns per direct item: matmul.as.ts. */
 const MC = 32;
 const NC = 128;
@@ -30,7 +15,7 @@ const STRIP = 32;
  */
 const DIRECT_ROWS = { nn: 3, nt: 24, tn: 3 } as const;
 
-function entry(form: 'nn' | 'nt' | 'tn'): KernelEntry {
+function entry(form: Form): KernelEntry {
   const direct = ({ m }: Shape) => m <= DIRECT_ROWS[form];
   /** Copies of B to pack: one when all batches share it. */
   const copies = ({ batch, stride_b }: Shape) => (stride_b === 0 ? 1 : batch);
@@ -62,6 +47,9 @@ function entry(form: 'nn' | 'nt' | 'tn'): KernelEntry {
       { export: `matmul_${form}_direct`, work: (s: Shape) => (direct(s) ? s.batch * ceilDiv(s.n, STRIP) : 0) },
     ],
     scratch: (s: Shape) => (direct(s) ? 0 : copies(s) * ceilDiv(s.n, 8) * 8 * s.k),
+    variants: variants(form),
+    rules: (adapter) => rules(form, adapter),
+    shape: ({ m, n, k, batch }: Shape) => `${m}x${n}x${k}x${batch}`,
     flops: ({ m, n, k, batch }: Shape) => 2 * batch * m * n * k,
     bytes: ({ m, n, k, batch, accumulate, stride_a, stride_b }: Shape) =>
       4 * ((stride_a ? batch : 1) * m * k + (stride_b ? batch : 1) * k * n + (accumulate ? 2 : 1) * batch * m * n),

@@ -1,6 +1,6 @@
 /** WebGPU: dispatches gather in one command encoder, params in one uniform buffer, both handed over together. */
-import { type KernelSpec, type Params, packParams } from '@eagrl/kernels';
-import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice } from '../backend.ts';
+import { type AdapterFacts, applicable, type KernelEntry, type KernelSpec, type Params, packParams, pickVariant } from '@eagrl/kernels';
+import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice, Variants } from '../backend.ts';
 import { type DispatchLog, reportDispatch, type Switches, scan } from '../debug.ts';
 import { DeviceError } from '../errors.ts';
 import { checkCopy, checkData, checkDispatch, checkLength, checkSlice, type OwnedBuffer, owned } from './check.ts';
@@ -20,6 +20,9 @@ const DUMMY_BYTES = 16;
 
 /** Uploads of one submit that go by way of a buffer of their own; more of them make a submit. */
 const UPLOAD_BYTES = 4 << 20;
+
+/** Features that kernels and timings use where the adapter has them. */
+const WANTED = ['timestamp-query', 'subgroups', 'shader-f16'] as const;
 
 /** Two timestamps of 64 bits, nanoseconds. */
 const TICK_BYTES = 16;
@@ -62,6 +65,9 @@ export class WebgpuBackend implements Backend {
   readonly #named = new Set<GPUBuffer>();
   #uploads: GPUBuffer | undefined;
   #uploadTop = 0;
+  readonly variants: Variants;
+  readonly #adapter: AdapterFacts;
+  #picks: ReadonlyMap<string, string> = new Map();
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #pending = 0;
@@ -87,7 +93,15 @@ export class WebgpuBackend implements Backend {
     this.#pool = new BufferPool(device, STORAGE | COPY_DST | COPY_SRC, 'storage', this.#mostBytes);
     this.#staging = new BufferPool(device, MAP_READ | COPY_DST, 'read-back', this.#mostBytes);
     this.#params = device.createBuffer({ label: 'params', size: this.#paramsHost.byteLength, usage: UNIFORM | COPY_DST });
-    this.#pipelines = new Pipelines(device);
+    this.#adapter = { features: device.features, software: isSoftware(adapter) };
+    this.#pipelines = new Pipelines(device, this.#adapter);
+    this.variants = {
+      applicable: (spec, name, params) => applicable(spec.entries[name], params, this.#adapter),
+      pick: (spec, name, params) => this.#pick(spec.entries[name], name, params),
+      use: (picks) => {
+        this.#picks = picks;
+      },
+    };
     if (device.features.has('timestamp-query')) {
       const set = device.createQuerySet({ label: 'first and last', type: 'timestamp', count: 2 });
       const ticks = device.createBuffer({ label: 'ticks', size: TICK_BYTES, usage: GPUBufferUsage.QUERY_RESOLVE | COPY_SRC });
@@ -125,7 +139,7 @@ export class WebgpuBackend implements Backend {
       device = await adapter.requestDevice({
         label: 'eagrl',
         // Models and KV caches outgrow the defaults (256 MiB buffers, 128 MiB bindings).
-        requiredFeatures: adapter.features.has('timestamp-query') ? ['timestamp-query'] : [],
+        requiredFeatures: WANTED.filter((f) => adapter.features.has(f)),
         requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage },
       });
     } catch (error) {
@@ -138,17 +152,8 @@ export class WebgpuBackend implements Backend {
   alloc(length: number): DeviceBuffer {
     checkLength('alloc', length);
     this.#checkAlive();
-    const bytes = Math.max(length * 4, DUMMY_BYTES);
-    const limit = this.#mostBytes;
-    if (bytes > limit) {
-      throw new DeviceError(
-        `webgpu: ${bytes} bytes asked; this adapter binds at most ${limit} at once, ${this.stats.liveBytes} are live; use smaller batches or a smaller model`,
-      );
-    }
-    if (!this.#pool.has(bytes)) this.#trimPool();
-    const gpu = this.#pool.take(bytes);
-    let gpuId = this.#gpuIds.get(gpu);
-    if (gpuId === undefined) this.#gpuIds.set(gpu, (gpuId = this.#nextGpuId++));
+    const gpu = this.#take(length);
+    const gpuId = this.#idOf(gpu);
     this.stats.liveBytes += gpu.size;
     this.stats.peakBytes = Math.max(this.stats.peakBytes, this.stats.liveBytes);
     return { id: ++this.#nextId, length, owner: this, freed: false, gpu, gpuId } as GpuBuffer;
@@ -227,22 +232,25 @@ export class WebgpuBackend implements Backend {
   dispatch(spec: KernelSpec, name: string, slices: readonly Slice[], params: Params): void {
     this.#checkAlive();
     const { entry, buffers } = checkDispatch<GpuBuffer>(this, spec, name, slices, params);
-    const grid = entry.grid(params);
-    const most = this.#device.limits.maxComputeWorkgroupsPerDimension;
-    if (!grid.every((n) => Number.isInteger(n) && n >= 0 && n <= most)) {
-      throw new DeviceError(
-        `${name}: grid ${grid.join(' x ')}; WebGPU takes whole numbers up to ${most} per dimension (grid1d spreads over two)`,
-      );
-    }
-    const pipeline = this.#pipelines.get(spec, name);
-    const group = this.#bindGroup(pipeline, buffers, slices);
+    const pipeline = this.#pipelines.get(spec, name, this.#pick(entry, name, params));
+    const { passes, scratch } = pipeline.variant;
+    const grids = passes.map(({ grid }) => this.#checkGrid(name, grid(params)));
+    // A pooled buffer, given back at once: queue order keeps whoever takes it next behind these passes.
+    const between = scratch && this.#take(scratch(params));
+    const group = this.#bindGroup(pipeline, buffers, slices, between);
     for (const { gpu } of buffers) this.#named.add(gpu);
+    if (between) {
+      this.#named.add(between);
+      this.#pool.give(between);
+    }
     const offset = this.#pending * PARAM_STRIDE;
     this.#paramsHost.set(new Uint8Array(packParams(entry, params)), offset);
     const pass = this.#computePass();
-    pass.setPipeline(pipeline.pipeline);
     pass.setBindGroup(0, group, [offset]);
-    pass.dispatchWorkgroups(...grid);
+    grids.forEach((grid, i) => {
+      pass.setPipeline(pipeline.passes[i]);
+      pass.dispatchWorkgroups(...grid);
+    });
     this.stats.dispatches++;
     this.stats.flops += entry.flops(params);
     if (++this.#pending === MAX_PENDING) this.flush();
@@ -323,8 +331,32 @@ export class WebgpuBackend implements Backend {
     return this.#pass;
   }
 
-  #bindGroup({ key, label, layout, paramBytes }: Pipeline, buffers: readonly GpuBuffer[], slices: readonly Slice[]): GPUBindGroup {
+  /** A measured choice if there is one and it can run, else what the entry's rules say. */
+  #pick(entry: KernelEntry, name: string, params: Params): string {
+    if (!entry.variants) return 'default';
+    const measured = entry.shape && this.#picks.get(`${name} ${entry.shape(params)}`);
+    if (measured && applicable(entry, params, this.#adapter).includes(measured)) return measured;
+    return pickVariant(entry, params, this.#adapter);
+  }
+
+  #checkGrid(name: string, grid: readonly [number, number, number]): readonly [number, number, number] {
+    const most = this.#device.limits.maxComputeWorkgroupsPerDimension;
+    if (!grid.every((n) => Number.isInteger(n) && n >= 0 && n <= most)) {
+      throw new DeviceError(
+        `${name}: grid ${grid.join(' x ')}; WebGPU takes whole numbers up to ${most} per dimension (grid1d spreads over two)`,
+      );
+    }
+    return grid;
+  }
+
+  #bindGroup(
+    { key, label, layout, paramBytes }: Pipeline,
+    buffers: readonly GpuBuffer[],
+    slices: readonly Slice[],
+    scratch: GPUBuffer | undefined,
+  ): GPUBindGroup {
     let at = `${key}`;
+    if (scratch) at += `;${this.#idOf(scratch)}`;
     for (let i = 0; i < buffers.length; i++) at += `;${buffers[i].gpuId},${slices[i].offset},${slices[i].length}`;
     let group = this.#bindGroups.get(at);
     if (!group) {
@@ -335,10 +367,31 @@ export class WebgpuBackend implements Backend {
         return { binding, resource };
       });
       const params = { binding: buffers.length, resource: { buffer: this.#params, size: paramBytes } };
-      group = this.#device.createBindGroup({ label, layout, entries: [...storage, params] });
+      const entries: GPUBindGroupEntry[] = [...storage, params];
+      if (scratch) entries.push({ binding: entries.length, resource: { buffer: scratch } });
+      group = this.#device.createBindGroup({ label, layout, entries });
       this.#bindGroups.set(at, group);
     }
     return group;
+  }
+
+  /** A pooled buffer of at least `length` elements. */
+  #take(length: number): GPUBuffer {
+    const bytes = Math.max(length * 4, DUMMY_BYTES);
+    const limit = this.#mostBytes;
+    if (bytes > limit) {
+      throw new DeviceError(
+        `webgpu: ${bytes} bytes asked; this adapter binds at most ${limit} at once, ${this.stats.liveBytes} are live; use smaller batches or a smaller model`,
+      );
+    }
+    if (!this.#pool.has(bytes)) this.#trimPool();
+    return this.#pool.take(bytes);
+  }
+
+  #idOf(gpu: GPUBuffer): number {
+    let id = this.#gpuIds.get(gpu);
+    if (id === undefined) this.#gpuIds.set(gpu, (id = this.#nextGpuId++));
+    return id;
   }
 
   /** One per binding, so that no two bindings of a dispatch share it. */

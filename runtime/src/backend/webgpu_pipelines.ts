@@ -1,100 +1,113 @@
-/** Compiled entry points of one GPUDevice, with layouts made from the spec. */
-import { type KernelEntry, type KernelSpec, packParams } from '@eagrl/kernels';
+/** Compiled variants of one GPUDevice's entry points, with layouts made from the spec. */
+import {
+  type AdapterFacts,
+  bindingLayout,
+  type KernelEntry,
+  type KernelSpec,
+  packParams,
+  pickable,
+  type Variant,
+  variantOf,
+} from '@eagrl/kernels';
 
 export interface Pipeline {
   readonly entry: KernelEntry;
+  readonly variant: Variant;
   readonly layout: GPUBindGroupLayout;
-  readonly pipeline: GPUComputePipeline;
+  /** One per pass of the variant. */
+  readonly passes: readonly GPUComputePipeline[];
   readonly label: string;
   /** Bytes of the params block. */
   readonly paramBytes: number;
-  /** Small number that stands for the entry in cache keys. */
+  /** Small number that stands for entry and variant in cache keys. */
   readonly key: number;
+}
+
+interface Described {
+  readonly label: string;
+  readonly variant: Variant;
+  readonly layout: GPUBindGroupLayout;
+  readonly descriptors: readonly GPUComputePipelineDescriptor[];
 }
 
 export class Pipelines {
   readonly #device: GPUDevice;
+  readonly #adapter: AdapterFacts;
   readonly #modules = new Map<string, GPUShaderModule>();
-  readonly #ready = new Map<KernelEntry, Pipeline>();
+  readonly #ready = new Map<KernelEntry, Map<string, Pipeline>>();
   #nextKey = 0;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, adapter: AdapterFacts) {
     this.#device = device;
+    this.#adapter = adapter;
   }
 
-  /** The pipeline of an entry, compiled now if `prepare` has not done it. */
-  get(spec: KernelSpec, name: string): Pipeline {
-    const entry = spec.entries[name];
-    let known = this.#ready.get(entry);
-    if (!known) {
-      const { layout, descriptor } = this.#describe(spec, name);
-      known = this.#keep(spec, name, layout, this.#device.createComputePipeline(descriptor));
-    }
-    return known;
+  /** The pipelines of a variant, compiled now if `prepare` has not done it. */
+  get(spec: KernelSpec, name: string, variant: string): Pipeline {
+    const known = this.#ready.get(spec.entries[name])?.get(variant);
+    if (known) return known;
+    const described = this.#describe(spec, name, variant);
+    return this.#keep(
+      spec,
+      name,
+      described,
+      described.descriptors.map((d) => this.#device.createComputePipeline(d)),
+    );
   }
 
   /**
-   * Compiles what is missing, all at once. A shader error is held here and does not take the device down.
+   * Compiles what is missing, all at once: each entry's own WGSL and the variants that its rules may pick here. A shader error is held
+   * here and does not take the device down.
    * @throws Error with the kernel's name and the compiler's message and line.
    */
   async prepare(kernels: readonly KernelSpec[]): Promise<void> {
-    await Promise.all(
-      kernels.map(async (spec) => {
-        this.#device.pushErrorScope('validation');
-        this.#module(spec);
-        const error = await this.#device.popErrorScope();
-        if (error) throw new Error(`${spec.name}: ${error.message}`);
-      }),
-    );
     const missing = kernels.flatMap((spec) =>
-      Object.keys(spec.entries)
-        .filter((name) => !this.#ready.has(spec.entries[name]))
-        .map((name) => ({ spec, name })),
+      Object.entries(spec.entries).flatMap(([name, entry]) =>
+        pickable(entry, this.#adapter)
+          .filter((variant) => !this.#ready.get(entry)?.has(variant))
+          .map((variant) => ({ spec, name, variant })),
+      ),
     );
     await Promise.all(
-      missing.map(async ({ spec, name }) => {
-        const { layout, descriptor } = this.#describe(spec, name);
-        const pipeline = await this.#device.createComputePipelineAsync(descriptor);
-        if (!this.#ready.has(spec.entries[name])) this.#keep(spec, name, layout, pipeline);
+      missing.map(async ({ spec, name, variant }) => {
+        this.#device.pushErrorScope('validation');
+        const described = this.#describe(spec, name, variant);
+        const error = await this.#device.popErrorScope();
+        if (error) throw new Error(`${described.label}: ${error.message}`);
+        const passes = await Promise.all(described.descriptors.map((d) => this.#device.createComputePipelineAsync(d)));
+        if (!this.#ready.get(spec.entries[name])?.has(variant)) this.#keep(spec, name, described, passes);
       }),
     );
   }
 
-  #keep(spec: KernelSpec, name: string, layout: GPUBindGroupLayout, pipeline: GPUComputePipeline): Pipeline {
+  #keep(spec: KernelSpec, name: string, { label, variant, layout }: Described, passes: readonly GPUComputePipeline[]): Pipeline {
     const entry = spec.entries[name];
     const zeros = Object.fromEntries(Object.keys(entry.params).map((k) => [k, 0]));
     const paramBytes = packParams(entry, zeros).byteLength;
-    const made = { entry, layout, pipeline, label: `${spec.name}/${name}`, paramBytes, key: this.#nextKey++ };
-    this.#ready.set(entry, made);
+    const made = { entry, variant, layout, passes, label, paramBytes, key: this.#nextKey++ };
+    let variants = this.#ready.get(entry);
+    if (!variants) this.#ready.set(entry, (variants = new Map()));
+    variants.set(variant.name, made);
     return made;
   }
 
-  #describe(spec: KernelSpec, name: string): { layout: GPUBindGroupLayout; descriptor: GPUComputePipelineDescriptor } {
-    const label = `${spec.name}/${name}`;
-    const storage = spec.entries[name].bindings.map((b, binding) => ({
-      binding,
-      visibility: GPUShaderStage.COMPUTE,
-      buffer: { type: b.access === 'read' ? ('read-only-storage' as const) : ('storage' as const) },
-    }));
-    const params = {
-      binding: storage.length,
-      visibility: GPUShaderStage.COMPUTE,
-      buffer: { type: 'uniform' as const, hasDynamicOffset: true },
-    };
-    const layout = this.#device.createBindGroupLayout({ label, entries: [...storage, params] });
-    const compute = { module: this.#module(spec), entryPoint: name };
-    return {
+  #describe(spec: KernelSpec, name: string, variantName: string): Described {
+    const variant = variantOf(spec, name, variantName);
+    const label = variantName === 'default' ? `${spec.name}/${name}` : `${spec.name}/${name}/${variantName}`;
+    const entries = bindingLayout(spec.entries[name], { scratch: variant.scratch !== undefined, dynamic: true });
+    const bindings = this.#device.createBindGroupLayout({ label, entries });
+    const layout = this.#device.createPipelineLayout({ label, bindGroupLayouts: [bindings] });
+    const descriptors = variant.passes.map(({ wgsl, entry: entryPoint, constants }) => ({
+      label,
       layout,
-      descriptor: { label, layout: this.#device.createPipelineLayout({ label, bindGroupLayouts: [layout] }), compute },
-    };
+      compute: { module: this.#module(label, wgsl), entryPoint, constants },
+    }));
+    return { label, variant, layout: bindings, descriptors };
   }
 
-  #module(spec: KernelSpec): GPUShaderModule {
-    let module = this.#modules.get(spec.wgsl);
-    if (!module) {
-      module = this.#device.createShaderModule({ label: spec.name, code: spec.wgsl });
-      this.#modules.set(spec.wgsl, module);
-    }
+  #module(label: string, code: string): GPUShaderModule {
+    let module = this.#modules.get(code);
+    if (!module) this.#modules.set(code, (module = this.#device.createShaderModule({ label, code })));
     return module;
   }
 }

@@ -178,7 +178,7 @@ test.each(['wasm', 'webgpu-software'] as const)('engine %s: a repetition penalty
   const start = prompt.length + forced.length;
   const pack = packGroups([{ prompt: whole.subarray(0, start), completions: [whole.subarray(start)] }]);
   const hidden = await ctx.scope(() => ctx.read(model.forward(pack)));
-  const weight = await ctx.read(model.headWeight.value);
+  const weight = await model.readWeight('model.embed_tokens.weight');
   const C = model.config.hidden_size;
   const want = sampled.map((_, n) => {
     const held = new Set(whole.subarray(0, start + n));

@@ -1,4 +1,13 @@
-import { type HostBuffers, type KernelSpec, launchRef, launchWasm, launchWebgpu, type Params } from '@eagrl/kernels';
+import {
+  type HostArray,
+  type HostBuffers,
+  type KernelSpec,
+  launchRef,
+  launchWasm,
+  launchWebgpu,
+  type Params,
+  variantOf,
+} from '@eagrl/kernels';
 import { expect, test } from 'vitest';
 import { assertClose } from './assert_close.ts';
 import { Random } from './random.ts';
@@ -49,3 +58,33 @@ export function testKernel(spec: KernelSpec, entry: string, cases: readonly Kern
     }
   }
 }
+
+/**
+ * The cases that a variant applies to, on WebGPU: against the f64 oracle, reruns bit-equal, and an ordered variant bit-equal to the
+ * entry's own WGSL. Skipped, and listed as skipped, where the adapter lacks a feature. No case that applies is an error.
+ */
+export function testVariant(spec: KernelSpec, entry: string, variantName: string, cases: readonly KernelCase[]): void {
+  const variant = variantOf(spec, entry, variantName);
+  const suited = cases.filter((c) => variant.applies(c.params));
+  if (suited.length === 0) throw new Error(`${entry}: variant '${variantName}' applies to none of ${cases.length} cases`);
+  for (const c of suited) {
+    test(`${entry} webgpu ${variantName} ${c.title}`, async ({ skip }) => {
+      const device = await testDevice();
+      const lacks = (variant.features ?? []).filter((f) => !device.features.has(f));
+      skip(lacks.length > 0, `the adapter has no ${lacks.join(', ')}`);
+      const inputs = c.inputs(new Random(`${entry} ${c.title}`), c.params);
+      const want = launchRef(spec, entry, inputs, c.params);
+      const got = await launchWebgpu(device, spec, entry, inputs, c.params, variantName);
+      const again = await launchWebgpu(device, spec, entry, inputs, c.params, variantName);
+      const own = variant.ordered ? await launchWebgpu(device, spec, entry, inputs, c.params) : undefined;
+      for (const [name, values] of Object.entries(got)) {
+        const label = `${entry}.${name}`;
+        assertClose(values, want[name], { ...c.tolerance, label });
+        expect(bitsOf(again[name]), `${label}: a rerun must give the same bits`).toEqual(bitsOf(values));
+        if (own) expect(bitsOf(values), `${label}: an ordered variant must give the bits of the default`).toEqual(bitsOf(own[name]));
+      }
+    });
+  }
+}
+
+const bitsOf = (a: HostArray) => new Uint32Array(a.buffer, a.byteOffset, a.length);

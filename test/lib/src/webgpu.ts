@@ -14,7 +14,8 @@ async function open(): Promise<GPUDevice> {
   const adapter = await instance.requestAdapter();
   if (!adapter) throw new Error('no WebGPU adapter; npm ci installs a software one (see CONTRIBUTING.md)');
   name = adapter.info.description || adapter.info.device || adapter.info.vendor;
-  return adapter.requestDevice({ requiredFeatures: adapter.features.has('timestamp-query') ? ['timestamp-query'] : [] });
+  const requiredFeatures = (['timestamp-query', 'subgroups', 'shader-f16'] as const).filter((f) => adapter.features.has(f));
+  return adapter.requestDevice({ requiredFeatures });
 }
 
 /** The WebGPU device of this test process; rejects (and so fails the test) when there is none. */

@@ -46,7 +46,7 @@ export async function selfAnswers(policy: Policy, task: Task, config: Config, ru
         {
           numGenerations: perCase,
           maxTokens: max_depth * max_step_tokens,
-          stopTokens: answerStops(policy),
+          ...answerStops(policy),
           temperature,
           topK: 0,
           topP: top_p,

@@ -1,0 +1,132 @@
+/** Ways to compute a product on WebGPU, and which to take where nobody measured. What each is worth: README.md. */
+import { type AdapterFacts, ceilDiv, grid1d, type Rule, type Variant } from '../common/spec.ts';
+import gemv from '../gen/matmul.gemv.wgsl.ts';
+import quad from '../gen/matmul.quad.wgsl.ts';
+import shared from '../gen/matmul.shared.wgsl.ts';
+import small from '../gen/matmul.small.wgsl.ts';
+import splitK from '../gen/matmul.split_k.wgsl.ts';
+
+export type Form = 'nn' | 'nt' | 'tn';
+
+export interface Shape {
+  m: number;
+  n: number;
+  k: number;
+  batch: number;
+  stride_a: number;
+  stride_b: number;
+  stride_c: number;
+  alpha: number;
+  accumulate: number;
+  has_bias: number;
+}
+
+/** Outputs per workgroup and the row count up to which columns are shared out instead: matmul.wgsl. */
+export const TILE = 64;
+export const FEW = 4;
+/** Workgroups that a GPU wants at the least; with fewer tiles, K is split or tiles are smaller. */
+const BUSY = 128;
+
+const tiles = (rows: number, columns: number) => (s: Shape) => s.batch * ceilDiv(s.m, rows) * ceilDiv(s.n, columns);
+const squareTiles = tiles(TILE, TILE);
+/** Up to FEW rows matmul.wgsl adds in another order, so an ordered variant leaves them to it. */
+const many = ({ m }: Shape) => m > FEW;
+
+/** `down` threads one above the other, 4 x 4 outputs each, 64 threads. */
+function smallTile(form: number, down: number): Variant {
+  const [rows, columns] = [4 * down, 256 / down];
+  const count = tiles(rows, columns);
+  const grid = (s: Shape) => grid1d(count(s));
+  return {
+    name: `small_${rows}x${columns}`,
+    applies: many,
+    ordered: true,
+    passes: [{ wgsl: small, entry: 'matmul_small', constants: { form, down }, grid }],
+  };
+}
+
+function split(form: number, slices: number): Variant {
+  const constants = { form, slices };
+  return {
+    name: `split_k_${slices}`,
+    // Fewer than four k for a slice are not worth a pass over its sums.
+    applies: (s: Shape) => many(s) && s.k >= 4 * slices,
+    ordered: false,
+    passes: [
+      { wgsl: splitK, entry: 'matmul_split_k', constants, grid: (s: Shape) => grid1d(slices * squareTiles(s)) },
+      {
+        wgsl: splitK,
+        entry: 'matmul_split_k_sum',
+        constants: { slices },
+        grid: ({ batch, m, n }: Shape) => grid1d(ceilDiv(batch * m * n, 64)),
+      },
+    ],
+    scratch: ({ batch, m, n }: Shape) => slices * batch * m * n,
+  };
+}
+
+export function variants(form: Form): readonly Variant[] {
+  const code = { nn: 0, nt: 1, tn: 2 }[form];
+  const constants = { form: code };
+  /** Columns per workgroup, and what b's vectors of four lie along: matmul.gemv.wgsl. */
+  const [columns, along] = form === 'nt' ? ([4, 'k'] as const) : ([16, 'n'] as const);
+  return [
+    {
+      name: 'gemv',
+      applies: (s: Shape) => s.m <= FEW && s[along] % 4 === 0 && s.stride_b % 4 === 0,
+      ordered: false,
+      passes: [{ wgsl: gemv, entry: 'matmul_gemv', constants, grid: ({ n, batch }: Shape) => grid1d(batch * ceilDiv(n, columns)) }],
+    },
+    smallTile(code, 2),
+    smallTile(code, 4),
+    smallTile(code, 8),
+    smallTile(code, 16),
+    {
+      name: 'shared',
+      applies: many,
+      ordered: true,
+      passes: [{ wgsl: shared, entry: 'matmul_shared', constants, grid: (s: Shape) => grid1d(squareTiles(s)) }],
+    },
+    {
+      name: 'quad',
+      features: ['subgroups'],
+      applies: many,
+      ordered: true,
+      passes: [{ wgsl: quad, entry: 'matmul_quad', constants, grid: (s: Shape) => grid1d(tiles(16, 128)(s)) }],
+    },
+    split(code, 4),
+    split(code, 16),
+  ];
+}
+
+/** Share of a tile's area that outputs fill. */
+const filled = (s: Shape, rows: number, columns: number) => (s.m * s.n) / (ceilDiv(s.m, rows) * rows * ceilDiv(s.n, columns) * columns);
+
+/**
+ * NT, the product of every forward pass, takes ordered variants alone beyond FEW rows: how many rows share a launch must not show in
+ * the bits of any of them, or a sampled token would depend on who else is in the batch.
+ */
+export function rules(form: Form, { software }: AdapterFacts): readonly Rule[] {
+  return software ? SOFTWARE : form === 'nt' ? ORDERED : [...SPLIT, ...ORDERED];
+}
+
+const SPLIT: readonly Rule[] = [
+  { variant: 'split_k_16', when: (s: Shape) => squareTiles(s) * 4 < BUSY && s.k >= 1024 },
+  { variant: 'split_k_4', when: (s: Shape) => squareTiles(s) < BUSY && s.k >= 256 },
+];
+
+const ORDERED: readonly Rule[] = [
+  { variant: 'gemv', when: () => true },
+  { variant: 'small_8x128', when: ({ m }: Shape) => m <= 8 },
+  { variant: 'small_16x64', when: ({ m }: Shape) => m <= 16 },
+  { variant: 'small_64x16', when: ({ n }: Shape) => n <= 16 },
+  { variant: 'small_32x32', when: (s: Shape) => squareTiles(s) < BUSY },
+  { variant: 'shared', when: () => true },
+];
+
+/** A CPU has no lanes to keep busy, only work to avoid: small tiles where large ones would be mostly edge. */
+const SOFTWARE: readonly Rule[] = [
+  { variant: 'small_8x128', when: (s: Shape) => s.m <= 8 && filled(s, TILE, TILE) < 0.5 },
+  { variant: 'small_16x64', when: (s: Shape) => s.m <= 16 && filled(s, TILE, TILE) < 0.5 },
+  { variant: 'small_32x32', when: (s: Shape) => filled(s, TILE, TILE) < 0.5 },
+];
