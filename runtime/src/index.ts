@@ -64,3 +64,13 @@ export { normals, streamOf, uniforms } from './rng.ts';
 export { type StoredMatrix, type StoredPart, StoredWeights } from './stored.ts';
 export { Tape } from './tape.ts';
 export { sizeOf, type Tensor, view } from './tensor.ts';
+export {
+  loadTuning,
+  matmulRequest,
+  saveTuning,
+  type TunedShape,
+  type TuneRequest,
+  type Tuning,
+  tune,
+  useTuning,
+} from './tuning.ts';

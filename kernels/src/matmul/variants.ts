@@ -65,6 +65,10 @@ function split(form: number, slices: number): Variant {
   };
 }
 
+/**
+ * NT, the product of every forward pass, has ordered variants alone beyond FEW rows, so no split-K: how many rows share a launch must
+ * not show in the bits of any of them, or a sampled token would depend on who else is in the batch.
+ */
 export function variants(form: Form): readonly Variant[] {
   const code = { nn: 0, nt: 1, tn: 2 }[form];
   const constants = { form: code };
@@ -94,20 +98,16 @@ export function variants(form: Form): readonly Variant[] {
       ordered: true,
       passes: [{ wgsl: quad, entry: 'matmul_quad', constants, grid: (s: Shape) => grid1d(tiles(16, 128)(s)) }],
     },
-    split(code, 4),
-    split(code, 16),
+    ...(form === 'nt' ? [] : [split(code, 4), split(code, 16)]),
   ];
 }
 
 /** Share of a tile's area that outputs fill. */
 const filled = (s: Shape, rows: number, columns: number) => (s.m * s.n) / (ceilDiv(s.m, rows) * rows * ceilDiv(s.n, columns) * columns);
 
-/**
- * NT, the product of every forward pass, takes ordered variants alone beyond FEW rows: how many rows share a launch must not show in
- * the bits of any of them, or a sampled token would depend on who else is in the batch.
- */
-export function rules(form: Form, { software }: AdapterFacts): readonly Rule[] {
-  return software ? SOFTWARE : form === 'nt' ? ORDERED : [...SPLIT, ...ORDERED];
+/** Hardware: by what others measured, not yet by us. Software: README.md. */
+export function rules({ software }: AdapterFacts): readonly Rule[] {
+  return software ? SOFTWARE : [...SPLIT, ...HARDWARE];
 }
 
 const SPLIT: readonly Rule[] = [
@@ -115,7 +115,7 @@ const SPLIT: readonly Rule[] = [
   { variant: 'split_k_4', when: (s: Shape) => squareTiles(s) < BUSY && s.k >= 256 },
 ];
 
-const ORDERED: readonly Rule[] = [
+const HARDWARE: readonly Rule[] = [
   { variant: 'gemv', when: () => true },
   { variant: 'small_8x128', when: ({ m }: Shape) => m <= 8 },
   { variant: 'small_16x64', when: ({ m }: Shape) => m <= 16 },

@@ -68,14 +68,20 @@ export class Pipelines {
           .map((variant) => ({ spec, name, variant })),
       ),
     );
-    await Promise.all(
+    // All modules first: a pipeline of a broken one would only say that it is broken.
+    const described = await Promise.all(
       missing.map(async ({ spec, name, variant }) => {
         this.#device.pushErrorScope('validation');
-        const described = this.#describe(spec, name, variant);
+        const made = this.#describe(spec, name, variant);
         const error = await this.#device.popErrorScope();
-        if (error) throw new Error(`${described.label}: ${error.message}`);
-        const passes = await Promise.all(described.descriptors.map((d) => this.#device.createComputePipelineAsync(d)));
-        if (!this.#ready.get(spec.entries[name])?.has(variant)) this.#keep(spec, name, described, passes);
+        if (error) throw new Error(`${made.label}: ${error.message}`);
+        return { spec, name, made };
+      }),
+    );
+    await Promise.all(
+      described.map(async ({ spec, name, made }) => {
+        const passes = await Promise.all(made.descriptors.map((d) => this.#device.createComputePipelineAsync(d)));
+        if (!this.#ready.get(spec.entries[name])?.has(made.variant.name)) this.#keep(spec, name, made, passes);
       }),
     );
   }

@@ -1,10 +1,11 @@
 /** Node's side of the platform: worker_threads, Dawn from the `webgpu` package, files. */
-import { writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Platform, PoolWorker, WorkerInit } from './platform.ts';
-import { useSoftwareAdapter } from './software_adapter.ts';
+import { cacheFolder, useSoftwareAdapter } from './software_adapter.ts';
 
 export { useSoftwareAdapter };
 
@@ -62,6 +63,23 @@ function checkVulkanLoader(): void {
   }
 }
 
+async function readCache(name: string): Promise<string | undefined> {
+  try {
+    return await readFile(join(cacheFolder(), name), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function writeCache(name: string, text: string): Promise<string> {
+  const path = join(cacheFolder(), name);
+  await mkdir(cacheFolder(), { recursive: true });
+  await writeFile(`${path}.${process.pid}`, text);
+  await rename(`${path}.${process.pid}`, path);
+  return path;
+}
+
 export const platform: Platform = {
   parallelism: availableParallelism(),
   canBlock: true,
@@ -70,4 +88,6 @@ export const platform: Platform = {
   startWorker,
   webgpu,
   writeText: (path, text) => writeFile(path, text),
+  readCache,
+  writeCache,
 };

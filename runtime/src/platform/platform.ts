@@ -30,6 +30,10 @@ export interface Platform {
   /** The entry to WebGPU; `software` = the CPU adapter from npm. @throws Error that says what is missing. */
   webgpu(software: boolean): Promise<GPU>;
   writeText(path: string, text: string): Promise<void>;
+  /** A file of the user's cache folder, if it is there. */
+  readCache(name: string): Promise<string | undefined>;
+  /** Returns the path. Whole or not at all: written beside it and renamed. */
+  writeCache(name: string, text: string): Promise<string>;
 }
 
 const isNode = (): boolean => typeof (globalThis as { process?: { versions?: { node?: string } } }).process?.versions?.node === 'string';

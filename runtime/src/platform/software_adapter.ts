@@ -11,10 +11,8 @@ import { createBrotliDecompress } from 'node:zlib';
 const FILES = ['libvk_swiftshader.so', 'vk_swiftshader_icd.json', 'libvulkan.so.1'];
 const RTLD_NODELETE = 0x1000; // not in os.constants.dlopen; value of glibc's <dlfcn.h>
 
-function cacheFolder(version: string): string {
-  const base = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  return join(base, 'eagrl', `swiftshader-${version}`);
-}
+/** The user's cache folder for eagrl. */
+export const cacheFolder = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'eagrl');
 
 /** Entries of a tar stream held in memory: name -> bytes. Plain ustar files only, which is all the archive has. */
 function untar(tar: Buffer): Map<string, Buffer> {
@@ -65,7 +63,7 @@ export async function useSoftwareAdapter(): Promise<string> {
     root = dirname(root);
   }
   const { version } = require(join(root, 'package.json')) as { version: string };
-  const folder = cacheFolder(version);
+  const folder = join(cacheFolder(), `swiftshader-${version}`);
   if (!FILES.every((f) => existsSync(join(folder, f)))) await unpack(join(root, 'bin', 'swiftshader.tar.br'), folder);
   process.env.VK_DRIVER_FILES = join(folder, 'vk_swiftshader_icd.json');
   preloadVulkanLoader(join(folder, 'libvulkan.so.1'));

@@ -31,4 +31,8 @@ export const platform: Platform = {
   writeText: async (path) => {
     throw new Error(`EAGRL_TRACE=${path}: a browser writes no files; call backend.profile()`);
   },
+  readCache: async () => undefined,
+  writeCache: async (name) => {
+    throw new Error(`${name}: a browser has no cache folder; keep the object, it is plain JSON`);
+  },
 };
