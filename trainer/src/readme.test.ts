@@ -17,5 +17,5 @@ it('README example', async () => {
 
 it('has a row for each command, and no other', () => {
   const commands = [...readFileSync(file, 'utf8').matchAll(/^\| `eagrl ([a-z-]+)/gm)].map((match) => match[1]);
-  expect(commands.sort()).toEqual(['env', 'demo', 'run', 'data', 'report', 'plan', 'merge-lora', 'reproduce', ...PHASES].sort());
+  expect(commands.sort()).toEqual(['env', 'demo', 'run', 'data', 'report', 'plan', 'merge-lora', 'chat', 'reproduce', ...PHASES].sort());
 });

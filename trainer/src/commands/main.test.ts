@@ -39,7 +39,21 @@ afterAll(() => rmSync(folder, { recursive: true }));
 describe('eagrl', () => {
   it('--help lists the commands', async () => {
     expect(await main(['--help'])).toBe(0);
-    for (const command of ['env', 'run', 'demo', 'pretrain', 'expert', 'mcts', 'sft', 'rl', 'eval', 'data', 'report', 'reproduce']) {
+    for (const command of [
+      'env',
+      'run',
+      'demo',
+      'pretrain',
+      'expert',
+      'mcts',
+      'sft',
+      'rl',
+      'eval',
+      'data',
+      'chat',
+      'report',
+      'reproduce',
+    ]) {
       expect(out).toMatch(new RegExp(`^ {2}${command} `, 'm'));
     }
   });
@@ -55,6 +69,18 @@ describe('eagrl', () => {
     out = '';
     expect(await main(['rl', ...words, '--json'])).toBe(0);
     expect(JSON.parse(out)).toEqual(expected);
+  });
+
+  it('chat refuses flags by name, kebab or snake', async () => {
+    for (const [words, message] of [
+      [['--top_p', '2'], "eagrl: --top_p: expected a number above 0, up to 1, got '2'\n"],
+      [['--max-new-tokens', 'many'], "eagrl: --max_new_tokens: expected a whole number above 0, got 'many'\n"],
+      [['--prompt', ''], 'eagrl: chat: the question is empty; give --prompt TEXT, or text on stdin\n'],
+    ] as const) {
+      err = '';
+      expect(await main(['chat', '--prompt', 'x', ...words])).toBe(2);
+      expect(err).toBe(message);
+    }
   });
 
   it('demo starts over, and goes on with --resume', async () => {

@@ -1,6 +1,7 @@
 /** The command line as a function of its words. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { registerChat } from './chat.ts';
 import { registerData } from './data.ts';
 import { registerEnv } from './env.ts';
 import { registerMergeLora } from './merge_lora.ts';
@@ -21,6 +22,7 @@ function makeProgram(): Command {
   registerRun(program);
   registerData(program);
   registerMergeLora(program);
+  registerChat(program);
   registerPlan(program);
   registerReport(program);
   registerReproduce(program);
@@ -28,7 +30,7 @@ function makeProgram(): Command {
 }
 
 /** Errors of packages without exit codes whose messages say what to mend: cohort, device, memory, model files. */
-const NAMED_MISTAKES = ['DataError', 'DeviceError', 'EngineError', 'ModelConfigError', 'SafetensorsError'];
+const NAMED_MISTAKES = ['ChatTemplateError', 'DataError', 'DeviceError', 'EngineError', 'ModelConfigError', 'SafetensorsError'];
 
 /** Errors of the user's making carry an exit code, or are known by name. */
 function exitCodeOf(error: unknown): number {

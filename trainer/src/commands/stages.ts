@@ -1,6 +1,7 @@
 /** The stages as the CLI calls them; each is loaded when its command runs, so that --help and config errors cost nothing. */
 import type { Config } from '../config/schema.ts';
 import type { Summary } from '../report/summary.ts';
+import type { ChatOptions, ChatSession } from '../stages/chat.ts';
 import type { MergeOptions } from '../stages/merge.ts';
 
 /** Phases of a run in their order. */
@@ -37,6 +38,11 @@ export interface DevicesModule {
   probeDevices(): Promise<readonly { readonly device: string; readonly usable: boolean; readonly detail: string }[]>;
 }
 
+/** stages/chat.ts */
+export interface ChatModule {
+  withChat<T>(options: ChatOptions, talk: (session: ChatSession, about: string) => Promise<T>): Promise<T>;
+}
+
 /** stages/merge.ts */
 export interface MergeModule {
   mergeLora(options: MergeOptions): Promise<readonly string[]>;
@@ -51,6 +57,7 @@ interface StageModules {
   readonly pipeline: PipelineModule;
   readonly data: DataModule;
   readonly devices: DevicesModule;
+  readonly chat: ChatModule;
   readonly merge: MergeModule;
   readonly plan: PlanModule;
 }

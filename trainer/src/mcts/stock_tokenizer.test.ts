@@ -73,7 +73,14 @@ describe.each(['qwen2', 'llama3'])('%s', (family) => {
     const sampling = { temperature: 0.5, topK: 0, topP: 1 };
     const stops = answerStops(policy);
     expect(stops).toEqual({ stopTokens: policy.endTokens, stopStrings: [TAGS.finalAnswer[1]] });
-    const rollouts = await generate(policy, prompts, { ...sampling, ...stops, numGenerations: 3, maxTokens: 200, seed: 1, streams: [0, 9] });
+    const rollouts = await generate(policy, prompts, {
+      ...sampling,
+      ...stops,
+      numGenerations: 3,
+      maxTokens: 200,
+      seed: 1,
+      streams: [0, 9],
+    });
     rollouts.forEach((group, i) => {
       const right = group.filter((r) => r.text.trimEnd() === CASES[i].answer);
       expect(right.length).toBeGreaterThan(1);

@@ -1,0 +1,88 @@
+/**
+ * Plan: a conversation with the shipped policy on wasm.
+ *   the pieces are the answer; the same seed gives the same answers after /reset; a long conversation answers as a fresh one that is given
+ *     the same turns would (its keys and values are kept, or read again)
+ *   stopping: at the end token, at the limit, by a signal, which leaves what was said in the conversation
+ *   a turn that exceeds the context is refused and leaves the conversation as it was; the system turn is rendered
+ *   what flags leave open comes from generation_config.json; folders that do not fit are refused before a device is opened
+ */
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { BASE_POLICY } from '../run/model_folder.ts';
+import { ConfigError } from '../util/errors.ts';
+import { type ChatOptions, type ChatSession, withChat } from './chat.ts';
+
+const work = mkdtempSync(join(tmpdir(), 'eagrl-chat-'));
+afterAll(() => rmSync(work, { recursive: true }));
+
+const base: ChatOptions = { model: null, adapter: null, device: 'wasm', settings: { maxNewTokens: 24, seed: 1 } };
+const never = new AbortController().signal;
+
+async function say(session: ChatSession, text: string, signal = never) {
+  const pieces: string[] = [];
+  const reply = await session.reply(text, (piece) => pieces.push(piece), signal);
+  return { ...reply, seconds: 0, text: pieces.join(''), pieces };
+}
+
+describe('eagrl chat', () => {
+  it('streams, remembers, starts over, and stops', async () => {
+    await withChat(base, async (session, about) => {
+      expect(about).toMatch(/^qwen2, 3\.\d million weights, context 2048, on WebAssembly/);
+      const first = await say(session, 'Is urea 12 abnormal?');
+      expect(first.pieces.length).toBeGreaterThan(5);
+      const second = await say(session, 'Is age 80 abnormal?');
+      session.reset();
+      expect(await say(session, 'Is urea 12 abnormal?')).toEqual(first);
+      expect(await say(session, 'Is age 80 abnormal?')).toEqual(second);
+      session.reset();
+      expect((await say(session, 'Is age 80 abnormal?')).text).not.toBe(second.text);
+
+      const controller = new AbortController();
+      let count = 0;
+      const stopped = await session.reply('Is urea 12 abnormal?', () => ++count === 3 && controller.abort(), controller.signal);
+      expect(stopped).toMatchObject({ finished: 'aborted', numTokens: count });
+      expect((await say(session, 'And now?')).numTokens).toBeGreaterThan(0);
+
+      await expect(say(session, 'urea '.repeat(2100))).rejects.toThrow(/tokens exceed the context of 2048; shorten the prompt/);
+      expect((await say(session, 'Still there?')).numTokens).toBeGreaterThan(0);
+    });
+  });
+
+  it('stops at the end token; the end token is not shown', async () => {
+    const settings = { maxNewTokens: 400, seed: 3, temperature: 0.3 };
+    await withChat({ ...base, settings }, async (session) => {
+      const { finished, text } = await say(session, 'Is urea 12 abnormal? Give the final answer.');
+      expect(finished).toBe('stop');
+      expect(text).not.toContain('<|im_end|>');
+    });
+  });
+
+  it('renders the system turn, and samples as generation_config.json says', async () => {
+    const model = join(work, 'greedy');
+    cpSync(BASE_POLICY, model, { recursive: true });
+    writeFileSync(join(model, 'generation_config.json'), JSON.stringify({ do_sample: false, eos_token_id: 1397 }));
+    const answer = (settings: ChatOptions['settings']) =>
+      withChat({ ...base, model, settings }, (session) => say(session, 'Is urea 12 abnormal?'));
+    const greedy = await answer({ maxNewTokens: 12, seed: 1 });
+    expect((await answer({ maxNewTokens: 12, seed: 2 })).text).toBe(greedy.text);
+    expect((await answer({ maxNewTokens: 12, seed: 2, temperature: 5 })).text).not.toBe(greedy.text);
+    // A prompt beyond the context is refused by its length, which tells what was rendered.
+    const length = (settings: ChatOptions['settings']) =>
+      withChat({ ...base, settings }, (session) => say(session, 'urea '.repeat(2100))).then(
+        () => 0,
+        (error: Error) => Number(/open: (\d+) tokens/.exec(error.message)?.[1]),
+      );
+    const plain = await length(base.settings);
+    expect(plain).toBeGreaterThan(2100);
+    expect(await length({ ...base.settings, system: 'urea urea' })).toBeGreaterThan(plain + 2);
+  });
+
+  it('refuses folders that do not fit, before a device is opened', async () => {
+    const talk = async () => expect.fail('talked');
+    await expect(withChat({ ...base, model: join(work, 'none') }, talk)).rejects.toThrow(/chat: no folder/);
+    await expect(withChat({ ...base, adapter: work }, talk)).rejects.toThrow(/has no adapter_config.json/);
+    await expect(withChat({ ...base, model: work }, talk)).rejects.toThrow(ConfigError);
+  });
+});

@@ -1,0 +1,165 @@
+/** eagrl chat: a conversation with a model, with or without an adapter. (Node edge.) */
+import { existsSync } from 'node:fs';
+import { Context, type SamplingOptions as EngineSampling, openDevice, type SeqId } from '@eagrl/runtime';
+import type { Config } from '../config/schema.ts';
+import type { Policy } from '../policy.ts';
+import { loadAdapter, readAdapterFolder } from '../run/adapter_folder.ts';
+import { BASE_POLICY, checkModelFolder, destroyPolicy, loadPolicy, type ModelSource, readModelFolder } from '../run/model_folder.ts';
+import type { ChatMessage } from '../text/chat.ts';
+import { TextStream } from '../text/text_stream.ts';
+import { ConfigError } from '../util/errors.ts';
+import { yieldToEvents } from '../util/event_loop.ts';
+
+export interface ChatSettings extends EngineSampling {
+  /** Tokens of one answer at most. */
+  readonly maxNewTokens: number;
+  readonly seed: number;
+  /** Text of a system turn before the conversation. */
+  readonly system?: string;
+}
+
+export interface ChatReply {
+  readonly numTokens: number;
+  readonly seconds: number;
+  /** `aborted`: the signal asked for it; what was said by then stays in the conversation. */
+  readonly finished: 'stop' | 'length' | 'aborted';
+}
+
+/** A conversation. The keys and values of what was said are kept as long as the template only adds to it. */
+export class ChatSession {
+  readonly #policy: Policy;
+  readonly #settings: ChatSettings;
+  #messages: ChatMessage[] = [];
+  #open: { readonly seq: SeqId; readonly tokens: Uint32Array } | null = null;
+  /** Answers so far: each draws from a stream of its own. */
+  #answers = 0;
+
+  constructor(policy: Policy, settings: ChatSettings) {
+    this.#policy = policy;
+    this.#settings = settings;
+    this.reset();
+  }
+
+  /** Forgets the conversation; the system turn stays. The next answer draws as the first one did. */
+  reset(): void {
+    const { system } = this.#settings;
+    this.#messages = system === undefined ? [] : [{ role: 'system', content: system }];
+    this.#answers = 0;
+    this.#forget();
+  }
+
+  /**
+   * The model's answer to a user's turn, piece by piece. A turn that cannot be answered leaves the conversation as it was.
+   * @throws EngineError when the conversation exceeds the context; ChatTemplateError when the template refuses it.
+   */
+  async reply(text: string, onText: (piece: string) => void, signal: AbortSignal): Promise<ChatReply> {
+    const { chat, tokenizer, engine, model, endTokens, backend } = this.#policy;
+    const { maxNewTokens, seed, system: _system, ...sampling } = this.#settings;
+    const messages: ChatMessage[] = [...this.#messages, { role: 'user', content: text }];
+    const prompt = tokenizer.encode(chat.render(messages));
+    const started = performance.now();
+    const seq = this.#read(prompt);
+    const room = model.config.max_position_embeddings - prompt.length;
+    const limit = Math.min(maxNewTokens, room);
+    const stream = new TextStream(tokenizer);
+    const tokens: number[] = [];
+    let answer = '';
+    const show = (piece: string): void => {
+      answer += piece;
+      if (piece !== '') onText(piece);
+    };
+    const stopAfter = (token: number): boolean => {
+      tokens.push(token);
+      if (!endTokens.includes(token)) show(stream.push(token));
+      return signal.aborted;
+    };
+    // On wasm a signal is only seen between two calls; on WebGPU the engine reads tokens in eights.
+    const perCall = backend.kind === 'webgpu' ? 8 : 1;
+    let finished: ChatReply['finished'] = limit === 0 ? 'length' : 'aborted';
+    while (tokens.length < limit) {
+      await yieldToEvents();
+      if (signal.aborted) break;
+      const request = { seq, maxTokens: Math.min(perCall, limit - tokens.length), stopTokens: endTokens, seed, stream: this.#answers };
+      const [completion] = await engine.sample([{ ...request, stopAfter }], sampling);
+      if (signal.aborted) break;
+      if (completion.finished === 'stop') {
+        finished = 'stop';
+        break;
+      }
+      if (tokens.length === limit) finished = 'length';
+    }
+    show(stream.end());
+    this.#open = { seq, tokens: Uint32Array.of(...prompt, ...tokens) };
+    this.#messages = [...messages, { role: 'assistant', content: answer }];
+    this.#answers++;
+    return { numTokens: tokens.length, seconds: (performance.now() - started) / 1000, finished };
+  }
+
+  /** A sequence that holds `prompt`: the one at hand if the prompt goes on from it, else a new one. */
+  #read(prompt: Uint32Array): SeqId {
+    const { engine } = this.#policy;
+    const known = this.#open;
+    if (known && known.tokens.length < prompt.length && known.tokens.every((t, i) => t === prompt[i])) {
+      engine.append([{ seq: known.seq, tokens: prompt.subarray(known.tokens.length) }]);
+      return known.seq;
+    }
+    this.#forget();
+    return engine.open([prompt])[0];
+  }
+
+  #forget(): void {
+    if (this.#open) this.#policy.engine.release(this.#open.seq);
+    this.#open = null;
+  }
+}
+
+export interface ChatOptions {
+  /** Folder of the model; null takes the adapter's base, or the policy shipped with this package. */
+  readonly model: string | null;
+  readonly adapter: string | null;
+  readonly device: Config['device'];
+  /** What a flag says; the rest comes from generation_config.json. */
+  readonly settings: ChatSettings;
+}
+
+/**
+ * Loads a model and hands a conversation over. `about`: what was loaded, in words.
+ * @throws ConfigError before a device is asked for anything when the folders do not fit together.
+ */
+export async function withChat<T>(options: ChatOptions, talk: (session: ChatSession, about: string) => Promise<T>): Promise<T> {
+  const adapter = options.adapter === null ? undefined : readAdapterFolder(options.adapter);
+  const path = options.model ?? (adapter ? adapter.base : BASE_POLICY);
+  if (!existsSync(path)) {
+    throw new ConfigError(
+      options.model === null
+        ? `chat: the adapter names ${path || 'no base'}; give the folder of its base model`
+        : `chat: no folder ${path}`,
+    );
+  }
+  const source = readModelFolder(path);
+  checkModelFolder(source);
+  const settings = { ...generationDefaults(source), ...options.settings };
+  const backend = await openDevice({ device: options.device });
+  try {
+    const policy = loadPolicy(new Context(backend), source, adapter?.lora);
+    if (adapter) loadAdapter(policy, adapter);
+    const weights = policy.model.params.list.reduce((n, p) => n + p.value.slice.length, 0);
+    const { model_type: family, max_position_embeddings: context } = policy.model.config;
+    const about = `${family}, ${(weights / 1e6).toFixed(1)} million weights${adapter ? `, adapter of rank ${adapter.lora.r}` : ''}, context ${context}, on ${backend.info.adapter}`;
+    try {
+      return await talk(new ChatSession(policy, settings), about);
+    } finally {
+      destroyPolicy(policy);
+    }
+  } finally {
+    await backend.destroy();
+  }
+}
+
+/** The sampling that generation_config.json asks for, by transformers' names; greedy where it says `do_sample: false`. */
+function generationDefaults({ generationConfig: given }: ModelSource): EngineSampling {
+  if (!given) return {};
+  const named = { temperature: 'temperature', top_k: 'topK', top_p: 'topP', min_p: 'minP', repetition_penalty: 'repetitionPenalty' };
+  const entries = Object.entries(named).flatMap(([key, name]) => (typeof given[key] === 'number' ? [[name, given[key]]] : []));
+  return { ...Object.fromEntries(entries), ...(given['do_sample'] === false ? { temperature: 0 } : {}) };
+}
