@@ -174,11 +174,12 @@ export class WebgpuBackend implements Backend {
     // Shared memory is refused by writeBuffer.
     const plain = data.buffer instanceof ArrayBuffer ? (data as HostData & ArrayBufferView<ArrayBuffer>) : data.slice();
     const { queue } = this.#device;
-    if (!this.#named.has(b.gpu)) return queue.writeBuffer(b.gpu, to.offset * 4, plain);
-    // writeBuffer acts before anything not yet submitted, and some of that names this memory: its old contents must live until then.
-    if (this.#uploadTop + plain.byteLength > UPLOAD_BYTES) {
-      this.flush();
-      return queue.writeBuffer(b.gpu, to.offset * 4, plain);
+    // writeBuffer acts before anything not yet submitted: where some of that names this memory, its old contents must live until then.
+    const waits = this.#named.has(b.gpu);
+    if (!waits || this.#uploadTop + plain.byteLength > UPLOAD_BYTES) {
+      if (waits) this.flush();
+      queue.writeBuffer(b.gpu, to.offset * 4, plain);
+      return;
     }
     const { COPY_SRC, COPY_DST } = GPUBufferUsage;
     this.#uploads ??= this.#device.createBuffer({ label: 'uploads', size: UPLOAD_BYTES, usage: COPY_SRC | COPY_DST });

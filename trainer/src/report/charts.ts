@@ -82,6 +82,16 @@ export function present(predictions: ReportData['predictions']): [EvalName, Pred
 const unit = { min: 0, max: 1, interval: 0.2, decimals: 1 };
 const grid = { left: 52, right: 14, top: 10, bottom: 44 };
 
+/** Series over 0..1 both ways, above the diagonal's dotted line. */
+function unitSquare(x: string, y: string, series: readonly object[], label: string): string {
+  const diagonal = guide([
+    [0, 0],
+    [1, 1],
+  ]);
+  const axes = { xAxis: valueAxis(x, 'x', unit), yAxis: valueAxis(y, 'y', unit) };
+  return svg(470, { grid, ...axes, series: [...series, diagonal] }, label);
+}
+
 export function rocChart(predictions: ReportData['predictions']): string {
   const series = present(predictions).map(([name, p]) =>
     curveSeries(
@@ -89,20 +99,7 @@ export function rocChart(predictions: ReportData['predictions']): string {
       rocCurve(p.labels, p.scores).map((point) => [point.fpr, point.tpr]),
     ),
   );
-  const diagonal = guide([
-    [0, 0],
-    [1, 1],
-  ]);
-  return svg(
-    470,
-    {
-      grid,
-      xAxis: valueAxis('1 - specificity', 'x', unit),
-      yAxis: valueAxis('sensitivity', 'y', unit),
-      series: [...series, diagonal],
-    },
-    'ROC curves',
-  );
+  return unitSquare('1 - specificity', 'sensitivity', series, 'ROC curves');
 }
 
 /** Drawn as steps: precision between two operating points is not a straight line. */
@@ -149,20 +146,7 @@ export function calibrationChart(predictions: ReportData['predictions']): string
         symbolSize: (_value: unknown, at: { dataIndex: number }) => 4 + 10 * Math.sqrt(bins[at.dataIndex].count / largest),
       };
     });
-  const ideal = guide([
-    [0, 0],
-    [1, 1],
-  ]);
-  return svg(
-    470,
-    {
-      grid,
-      xAxis: valueAxis('stated probability, mean of the bin', 'x', unit),
-      yAxis: valueAxis('observed share of positives', 'y', unit),
-      series: [...series, ideal],
-    },
-    'Calibration',
-  );
+  return unitSquare('stated probability, mean of the bin', 'observed share of positives', series, 'Calibration');
 }
 
 type Point = readonly [step: number, value: number];

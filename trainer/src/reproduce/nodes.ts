@@ -6,13 +6,14 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context } from '@eagrl/runtime';
 import { configValue } from '../config/resolve.ts';
+import type { Config } from '../config/schema.ts';
 import type { CohortName } from '../data/transfer.ts';
 import type { Trajectory } from '../mcts/filter.ts';
 import type { Policy } from '../policy.ts';
 import { FolderCheckpoints } from '../run/checkpoints.ts';
 import { completionsFile, completionsParquet } from '../run/completions.ts';
 import { MetricsLogger } from '../run/metrics_logger.ts';
-import { destroyPolicy, emptyPolicy, loadPolicy, type ModelFolder } from '../run/model_folder.ts';
+import { destroyPolicy, type ModelFolder } from '../run/model_folder.ts';
 import { folderAt, openWorkFolder, type RunFolder, readJson } from '../run/run_folder.ts';
 import { bareAnswerExamples } from '../stages/baseline.ts';
 import { taskOf } from '../stages/cohort.ts';
@@ -20,6 +21,7 @@ import { collectTrees, distill, selectTrajectories } from '../stages/distill.ts'
 import { type Answers, answerSplit } from '../stages/evaluate.ts';
 import { type ExpertResult, type Member, readExperts, trainExperts } from '../stages/expert.ts';
 import { Journal } from '../stages/journal.ts';
+import { basePolicy, freshPolicy, trainedPolicy } from '../stages/policies.ts';
 import { trainRl } from '../stages/rl.ts';
 import { trainSft } from '../stages/sft.ts';
 import { resumePoint, TRACKS, type Track, trainingRun, withPolicy } from '../stages/sitting.ts';
@@ -127,7 +129,7 @@ export async function runNode(node: Node, around: Surroundings): Promise<NodeRes
       reads: Object.fromEntries(node.reads.map((key) => [key, configValue(node.config, key)])),
     });
     run.log(`${run.resumed ? 'resume' : 'start'}: ${node.title}`);
-    const checkpoints = new FolderCheckpoints(run, source);
+    const checkpoints = new FolderCheckpoints(run, source, source.path);
     const journal = new Journal(run);
     const logger = new MetricsLogger({ folder: run.path, phases: TRACKS, resumeAt: resumePoint(checkpoints, journal), onWarning: warn });
     const before = journal.peek<number>('seconds') ?? 0;
@@ -185,7 +187,7 @@ const WORK: Readonly<Record<Kind, Work>> = {
   trees: async ({ config, expert }, { ctx, source, cohort, cohorts, journal, training, store }) => {
     const task = taskOf(cohort, config);
     const expertFeatures = expertOf(store, expert!, cohorts, config.expert.attention_top_k).features;
-    const trees = await withPolicy(loadPolicy(ctx, source), (policy) =>
+    const trees = await withPolicy(basePolicy({ ctx, source, config }), (policy) =>
       collectTrees({ policy, task, expertFeatures, config, run: training('mcts'), journal }),
     );
     const { trajectories } = selectTrajectories(trees, task);
@@ -197,7 +199,7 @@ const WORK: Readonly<Record<Kind, Work>> = {
 
   samples: async ({ config, policy }, place) => {
     const { cohort, training, journal } = place;
-    const { kept, tokens } = await withPolicy(policyOf(policy, place), (own) =>
+    const { kept, tokens } = await withPolicy(policyOf(policy, config, place), (own) =>
       selfAnswers(own, taskOf(cohort, config), config, training('mcts'), journal),
     );
     return { tokens, trajectories: kept };
@@ -205,7 +207,7 @@ const WORK: Readonly<Record<Kind, Work>> = {
 
   stage1: async ({ config, trees }, { ctx, source, cohort, training, checkpoints, store }) => {
     const trajectories = trajectoriesOf(store, trees!);
-    await withPolicy(loadPolicy(ctx, source), (policy) =>
+    await withPolicy(freshPolicy({ ctx, source, config }), (policy) =>
       distill({ policy, task: taskOf(cohort, config), config, run: training('sft') }, trajectories),
     );
     return { tokens: trainedTokens(checkpoints, 'sft') };
@@ -213,7 +215,7 @@ const WORK: Readonly<Record<Kind, Work>> = {
 
   sft_answer: async ({ config, trees }, { ctx, source, cohort, training, checkpoints, store }) => {
     const ids = new Set(trajectoriesOf(store, trees!).map((t) => t.id));
-    await withPolicy(loadPolicy(ctx, source), (policy) =>
+    await withPolicy(freshPolicy({ ctx, source, config }), (policy) =>
       trainSft(policy, bareAnswerExamples(policy, taskOf(cohort, config, 'number'), ids), config.sft, config.seed, training('sft_answer')),
     );
     return { tokens: trainedTokens(checkpoints, 'sft_answer') };
@@ -222,9 +224,10 @@ const WORK: Readonly<Record<Kind, Work>> = {
   rl: async (node, place) => {
     const { config, expert } = node;
     const { cohort, cohorts, run, training, checkpoints, store } = place;
-    const reference = config.rl.beta > 0 ? policyOf(node.policy, place) : undefined;
+    const start = () => (node.policy === null ? freshPolicy({ ...place, config }) : policyOf(node.policy, config, place));
+    const reference = config.rl.beta > 0 ? start() : undefined;
     try {
-      await withPolicy(policyOf(node.policy, place), (policy) =>
+      await withPolicy(start(), (policy) =>
         trainRl({
           policy,
           reference,
@@ -244,7 +247,7 @@ const WORK: Readonly<Record<Kind, Work>> = {
   answers: async (node, place) => {
     const { config } = node;
     const { signal, progress } = place.training('eval');
-    const answers = await withPolicy(policyOf(node.policy, place), (policy) =>
+    const answers = await withPolicy(policyOf(node.policy, config, place), (policy) =>
       answerSplit(policy, taskOf(place.cohort, config, node.answer ?? 'steps'), 'test', config.eval, config.seed, (done, total) => {
         signal?.throwIfAborted();
         progress(done, total, node.title);
@@ -257,14 +260,12 @@ const WORK: Readonly<Record<Kind, Work>> = {
 /** Track under which each kind of training keeps its checkpoints. */
 const TRACK_OF: Partial<Readonly<Record<Kind, Track>>> = { stage1: 'sft', sft_answer: 'sft_answer', rl: 'rl' };
 
-/** The policy that a node trained, with its exact f32 weights; the base policy for null. */
-function policyOf(node: Node | null, { ctx, source, store }: Surroundings): Policy {
-  if (node === null) return loadPolicy(ctx, source);
+/** The policy that a node trained, with its exact f32 weights and its adapter, if it has one; for null the base policy, kept as `config` says. */
+function policyOf(node: Node | null, config: Config, { ctx, source, store }: Surroundings): Policy {
+  if (node === null) return basePolicy({ ctx, source, config });
   const track = TRACK_OF[node.kind];
   if (track === undefined) throw new Error(`reproduce: ${node.title} trains no policy`);
-  const policy = emptyPolicy(ctx, source);
-  new FolderCheckpoints(folderOf(store, node), source).loadWeights(track, policy);
-  return policy;
+  return trainedPolicy({ ctx, source, config: node.config, checkpoints: new FolderCheckpoints(folderOf(store, node), source) }, track);
 }
 
 function trajectoriesOf(store: CellStore, trees: Node): Pick<Trajectory, 'id' | 'completion'>[] {

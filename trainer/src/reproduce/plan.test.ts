@@ -132,6 +132,9 @@ function another(key: string): unknown {
     device: 'wasm',
     'prompt.form': 'full',
     'data.kind': 'synthetic',
+    'expert.kind': 'gru',
+    'data.effects': 'shifted',
+    'model.lora_target_modules': ['q_proj'],
     'data.min_visits': 2,
     'expert.hidden_size': 64,
     'expert.num_heads': 2,
@@ -194,9 +197,9 @@ describe('hashes', () => {
     expect(sections('expert')).toEqual(['device', 'expert', 'seed']);
     expect(sections('trees')).toEqual(['device', 'expert', 'mcts', 'prompt', 'reward', 'seed']);
     expect(sections('samples')).toEqual(['device', 'mcts', 'prompt', 'seed']);
-    expect(sections('stage1')).toEqual(['device', 'prompt', 'seed', 'sft']);
-    expect(sections('sft_answer')).toEqual(['device', 'prompt', 'seed', 'sft']);
-    expect(sections('rl')).toEqual(['device', 'expert', 'prompt', 'reward', 'rl', 'seed']);
+    expect(sections('stage1')).toEqual(['device', 'model', 'prompt', 'seed', 'sft']);
+    expect(sections('sft_answer')).toEqual(['device', 'model', 'prompt', 'seed', 'sft']);
+    expect(sections('rl')).toEqual(['device', 'expert', 'model', 'prompt', 'reward', 'rl', 'seed']);
     expect(sections('answers')).toEqual(['device', 'eval', 'prompt', 'seed']);
     expect(READS.expert).not.toContain('expert.attention_top_k');
     expect(READS.trees.filter((key) => key.startsWith('expert.'))).toEqual(['expert.attention_top_k']);

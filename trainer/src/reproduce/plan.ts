@@ -70,6 +70,8 @@ const NOT_DECISIVE = ['run_name', 'output_dir', 'preset', 'checkpoint.every_step
 const section = (...names: string[]): string[] =>
   CONFIG_KEYS.filter((key) => names.includes(key.split('.')[0]) && !NOT_DECISIVE.includes(key));
 const TOP_K = 'expert.attention_top_k';
+/** What is trained of the model; its files are in their digest. */
+const ADAPTER = CONFIG_KEYS.filter((key) => key === 'model.use_peft' || key.startsWith('model.lora_'));
 
 /** What each kind reads of the config; the cohort's keys are in its digest, the model's in its own. */
 export const READS: Readonly<Record<Kind, readonly string[]>> = {
@@ -79,9 +81,9 @@ export const READS: Readonly<Record<Kind, readonly string[]>> = {
     ...section('device', 'seed', 'prompt'),
     ...section('mcts').filter((key) => !['mcts.num_children', 'mcts.exploration', 'mcts.usefulness_weight'].includes(key)),
   ],
-  stage1: section('device', 'seed', 'prompt', 'sft'),
-  sft_answer: section('device', 'seed', 'prompt', 'sft'),
-  rl: [...section('device', 'seed', 'prompt', 'rl', 'reward'), TOP_K],
+  stage1: [...section('device', 'seed', 'prompt', 'sft'), ...ADAPTER],
+  sft_answer: [...section('device', 'seed', 'prompt', 'sft'), ...ADAPTER],
+  rl: [...section('device', 'seed', 'prompt', 'rl', 'reward'), TOP_K, ...ADAPTER],
   answers: section('device', 'seed', 'prompt', 'eval'),
 };
 

@@ -71,7 +71,6 @@ export async function planReproduction(config: Config, options: ReproduceOptions
 
 async function load(config: Config, { only, seeds: numSeeds, shard, merge }: ReproduceOptions): Promise<Loaded> {
   const cells = selectCells(cellsOf(config), only);
-  if (config.model.use_peft) throw new ConfigError('model.use_peft: eagrl reproduce trains all weights; leave it false');
   const source = configuredModel(config);
   checkModelFolder(source);
   const cohorts = await loadCohorts(config);

@@ -251,7 +251,10 @@ describe('experts', () => {
     const both = ids.map((_, i) => (ab.probabilities[i] + bc.probabilities[i]) / 2);
     expect(first.ensembleAuroc).toBeCloseTo(auroc(labels, both), 12);
     expect(first.auroc).toBeCloseTo((auroc(labels, ab.probabilities) + auroc(labels, bc.probabilities)) / 2, 12);
-    expect(first.ece).toBeCloseTo((expectedCalibrationError(labels, ab.probabilities) + expectedCalibrationError(labels, bc.probabilities)) / 2, 12);
+    expect(first.ece).toBeCloseTo(
+      (expectedCalibrationError(labels, ab.probabilities) + expectedCalibrationError(labels, bc.probabilities)) / 2,
+      12,
+    );
     expect(first.ensembleEce).toBeCloseTo(expectedCalibrationError(labels, both), 12);
     expect(expertTable([first]).body[0]).toEqual(['GRU', '0', '2', '0.800', ...expertTable([first]).body[0].slice(4)]);
   });

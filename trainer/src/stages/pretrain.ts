@@ -12,6 +12,7 @@ import { generateDocumentGroup, generateDocuments } from '../text/corpus.ts';
 import { END_OF_TEXT, IM_END, SPECIAL_TOKENS } from '../text/special_tokens.ts';
 import type { Tokenizer, TokenizerJson } from '../text/tokenizer.ts';
 import { sftStep } from '../train/sft_step.ts';
+import { sftReport } from './sft.ts';
 import { type TrainingRun, trainLoop } from './train_loop.ts';
 
 /** Documents that the vocabulary is learnt from: beyond a few thousand it no longer changes. */
@@ -78,16 +79,6 @@ export async function pretrain(policy: Policy, config: Config, run: TrainingRun)
       learningRate: rate,
       maxTokens: run.maxTokens,
     });
-    const seconds = (performance.now() - started) / 1000;
-    return {
-      numTokens: result.numTokens,
-      metrics: {
-        loss: result.loss,
-        grad_norm: result.gradNorm,
-        learning_rate: rate,
-        step_time: seconds,
-        'perf/throughput': result.numTokens / seconds,
-      },
-    };
+    return sftReport(result, rate, started);
   });
 }

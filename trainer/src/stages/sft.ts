@@ -4,7 +4,21 @@ import type { Config } from '../config/schema.ts';
 import type { Policy } from '../policy.ts';
 import { epochBatch, stepsPerEpoch } from '../train/batches.ts';
 import { sftStep } from '../train/sft_step.ts';
-import { type TrainingRun, trainLoop } from './train_loop.ts';
+import { type StepReport, type TrainingRun, trainLoop } from './train_loop.ts';
+
+/** What the log says of a step that began at `started` (performance.now()); `more` stands before the times. */
+export function sftReport(
+  { loss, gradNorm, numTokens }: Awaited<ReturnType<typeof sftStep>>,
+  rate: number,
+  started: number,
+  more: Readonly<Record<string, number>> = {},
+): StepReport {
+  const seconds = (performance.now() - started) / 1000;
+  return {
+    numTokens,
+    metrics: { loss, grad_norm: gradNorm, learning_rate: rate, ...more, step_time: seconds, 'perf/throughput': numTokens / seconds },
+  };
+}
 
 /** Trains `policy` in place for `sft.num_train_epochs`, from the phase's last checkpoint if there is one. */
 export async function trainSft(
@@ -27,17 +41,6 @@ export async function trainSft(
       maxTokens: run.maxTokens,
       dropout: { seed, step },
     });
-    const seconds = (performance.now() - started) / 1000;
-    return {
-      numTokens: result.numTokens,
-      metrics: {
-        loss: result.loss,
-        grad_norm: result.gradNorm,
-        learning_rate: rate,
-        epoch: (step + 1) / perEpoch,
-        step_time: seconds,
-        'perf/throughput': result.numTokens / seconds,
-      },
-    };
+    return sftReport(result, rate, started, { epoch: (step + 1) / perEpoch });
   });
 }
