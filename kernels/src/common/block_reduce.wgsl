@@ -1,40 +1,60 @@
 // Workgroup-wide reductions that assume no subgroup size. The including file declares
-// `const WG: u32` (a multiple of 16, its workgroup size in x) and calls from uniform control flow.
-// Two rounds in shared memory, two barriers: 16 threads reduce every 16th value each, then every thread reduces those 16, in the same
-// order, and so has the same result. A next call needs no barrier before it: it changes reduce_values when all have passed the second
-// barrier, and reduce_parts when all have passed its own first one.
+// `const WG: u32` (a power of two from 8 on, its workgroup size in x) and calls from uniform control flow.
+// Two levels over shared memory: some threads reduce a group of REDUCE_GROUP values each, then every thread reduces the groups, in the
+// same order, so all get the same bits. Rows of few columns share a workgroup, `lanes` threads each.
+// Two barriers a call; a tree has log2(WG) + 2, and software adapters pay for a barrier with a switch of every subgroup.
+// No barrier at the end: the next call writes what this one read only behind a barrier of its own.
 
-const REDUCE_PARTS: u32 = 16u;
+const REDUCE_GROUP: u32 = select(16u, 8u, WG <= 64u);
+const REDUCE_GROUPS: u32 = WG / REDUCE_GROUP;
 
 var<workgroup> reduce_values: array<vec2f, WG>;
-var<workgroup> reduce_parts: array<vec2f, REDUCE_PARTS>;
+var<workgroup> reduce_groups: array<vec2f, REDUCE_GROUPS>;
 
-fn block_sum2(value: vec2f, t: u32) -> vec2f {
+// Threads for a row of `cols` columns: a power of two from REDUCE_GROUP to WG, about one for each 16 columns. A thread beyond the columns
+// costs a software adapter as much as one that works. Twin of rowGrid in lanes.ts.
+fn row_lanes(cols: u32) -> u32 {
+  var lanes = REDUCE_GROUP;
+  while (lanes < WG && lanes * 16u < cols) { lanes *= 2u; }
+  return lanes;
+}
+
+// Two sums over the `lanes` threads of a row; each of them gets both.
+fn lane_sum2(value: vec2f, t: u32, lanes: u32) -> vec2f {
   reduce_values[t] = value;
   workgroupBarrier();
-  if (t < REDUCE_PARTS) {
-    var part = reduce_values[t];
-    for (var i = t + REDUCE_PARTS; i < WG; i += REDUCE_PARTS) { part += reduce_values[i]; }
-    reduce_parts[t] = part;
+  if (t < REDUCE_GROUPS) {
+    var s = vec2f();
+    for (var i = 0u; i < REDUCE_GROUP; i++) { s += reduce_values[t * REDUCE_GROUP + i]; }
+    reduce_groups[t] = s;
   }
   workgroupBarrier();
-  var total = reduce_parts[0];
-  for (var i = 1u; i < REDUCE_PARTS; i++) { total += reduce_parts[i]; }
+  let first = (t - t % lanes) / REDUCE_GROUP;
+  var total = vec2f();
+  for (var i = first; i < first + lanes / REDUCE_GROUP; i++) { total += reduce_groups[i]; }
   return total;
 }
 
-fn block_sum(value: f32, t: u32) -> f32 { return block_sum2(vec2f(value, 0.0), t).x; }
+fn lane_sum(value: f32, t: u32, lanes: u32) -> f32 { return lane_sum2(vec2f(value, 0.0), t, lanes).x; }
 
-fn block_max(value: f32, t: u32) -> f32 {
+fn lane_max(value: f32, t: u32, lanes: u32) -> f32 {
   reduce_values[t].x = value;
   workgroupBarrier();
-  if (t < REDUCE_PARTS) {
-    var part = reduce_values[t].x;
-    for (var i = t + REDUCE_PARTS; i < WG; i += REDUCE_PARTS) { part = max(part, reduce_values[i].x); }
-    reduce_parts[t].x = part;
+  if (t < REDUCE_GROUPS) {
+    var m = reduce_values[t * REDUCE_GROUP].x;
+    for (var i = 1u; i < REDUCE_GROUP; i++) { m = max(m, reduce_values[t * REDUCE_GROUP + i].x); }
+    reduce_groups[t].x = m;
   }
   workgroupBarrier();
-  var top = reduce_parts[0].x;
-  for (var i = 1u; i < REDUCE_PARTS; i++) { top = max(top, reduce_parts[i].x); }
+  let first = (t - t % lanes) / REDUCE_GROUP;
+  var top = reduce_groups[first].x;
+  for (var i = first + 1u; i < first + lanes / REDUCE_GROUP; i++) { top = max(top, reduce_groups[i].x); }
   return top;
 }
+
+// The same over the whole workgroup.
+fn block_sum2(value: vec2f, t: u32) -> vec2f { return lane_sum2(value, t, WG); }
+
+fn block_sum(value: f32, t: u32) -> f32 { return lane_sum2(vec2f(value, 0.0), t, WG).x; }
+
+fn block_max(value: f32, t: u32) -> f32 { return lane_max(value, t, WG); }

@@ -26,3 +26,9 @@ fn block_row(a: RowSums, scale: f32, t: u32) -> RowSums {
   let sums = block_sum2(vec2f(a.l * e, e * (a.s + a.l * d)), t);
   return RowSums(m, sums.x, sums.y);
 }
+
+// The same over the `lanes` threads of a row, where nobody reads s.
+fn lane_row(a: RowSums, t: u32, lanes: u32) -> RowSums {
+  let m = lane_max(a.m, t, lanes);
+  return RowSums(m, lane_sum(a.l * exp(max(a.m - m, ROW_FLOOR)), t, lanes), 0.0);
+}

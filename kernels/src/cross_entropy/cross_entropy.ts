@@ -1,4 +1,5 @@
-import { f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import { rowGrid } from '../common/lanes.ts';
+import { f32, type KernelSpec, u32 } from '../common/spec.ts';
 import wasm from '../gen/cross_entropy.wasm.ts';
 import wgsl from '../gen/cross_entropy.wgsl.ts';
 import * as ref from './cross_entropy.ref.ts';
@@ -24,7 +25,7 @@ export const crossEntropy = {
       bindings: [f32('losses', 'write'), f32('logits', 'read_write'), u32('targets'), f32('weights')],
       params,
       size,
-      grid: ({ rows }: Shape) => grid1d(rows),
+      grid: ({ rows, vocab }: Shape) => rowGrid(rows, vocab, 256),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 5 * rows * vocab,
       bytes: ({ rows, vocab }: Shape) => 8 * rows * vocab + 12 * rows,
@@ -33,7 +34,7 @@ export const crossEntropy = {
       bindings: [f32('losses', 'write'), f32('logits'), u32('targets'), f32('weights')],
       params,
       size,
-      grid: ({ rows }: Shape) => grid1d(rows),
+      grid: ({ rows, vocab }: Shape) => rowGrid(rows, vocab, 256),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 4 * rows * vocab,
       bytes: ({ rows, vocab }: Shape) => 4 * rows * vocab + 12 * rows,

@@ -4,7 +4,7 @@ alias elem = f32;
 // Weighted cross-entropy of logits (rows, vocab) with targets (rows) below vocab and weights (rows); p = softmax(logits):
 //   losses[i] = -weights[i] ln p[i,targets[i]];  dlogits[i,c] = weights[i] (p[i,c] - 1[c = targets[i]]), in place of the logits.
 // A row of weight 0 gives exactly 0 and neither its logits nor its target is looked at.
-// One workgroup per row; thread t owns columns t, t + WG, ... Sums in f32.
+// row_lanes threads per row; lane i owns columns i, i + lanes, ... Sums in f32.
 
 const WG: u32 = 64u;
 
@@ -18,21 +18,27 @@ struct Params { rows: u32, vocab: u32 }
 
 @compute @workgroup_size(WG)
 fn cross_entropy(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let row = wid.x + wid.y * nwg.x;
-  if (row >= p.rows) { return; }
+  let lanes = row_lanes(p.vocab);
+  let row = (wid.x + wid.y * nwg.x) * (WG / lanes) + t / lanes;
+  let lane = t % lanes;
+  // Rows beyond the last keep up with the barriers, and touch nothing.
+  let cols = select(0u, p.vocab, row < p.rows);
   let base = row * p.vocab;
-  let w = f32(weights[row]);
+  var w = 0.0;
+  if (cols > 0u) { w = f32(weights[row]); }
+  var a = row_empty();
+  if (w != 0.0) {
+    for (var c = lane; c < cols; c += lanes) { a = row_push(a, f32(logits[base + c]), 1.0); }
+  }
+  a = lane_row(a, t, lanes);
   if (w == 0.0) {
-    for (var c = t; c < p.vocab; c += WG) { logits[base + c] = elem(0.0); }
-    if (t == 0u) { losses[row] = elem(0.0); }
+    for (var c = lane; c < cols; c += lanes) { logits[base + c] = elem(0.0); }
+    if (lane == 0u && cols > 0u) { losses[row] = elem(0.0); }
     return;
   }
   let target_c = targets[row];
-  var a = row_empty();
-  for (var c = t; c < p.vocab; c += WG) { a = row_push(a, f32(logits[base + c]), 1.0); }
-  a = block_row(a, 1.0, t);
   let inv = 1.0 / a.l;
-  for (var c = t; c < p.vocab; c += WG) {
+  for (var c = lane; c < cols; c += lanes) {
     let d = f32(logits[base + c]) - a.m;
     var g = exp(d) * inv;
     if (c == target_c) {
@@ -47,16 +53,20 @@ fn cross_entropy(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
 
 @compute @workgroup_size(WG)
 fn cross_entropy_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let row = wid.x + wid.y * nwg.x;
-  if (row >= p.rows) { return; }
+  let lanes = row_lanes(p.vocab);
+  let row = (wid.x + wid.y * nwg.x) * (WG / lanes) + t / lanes;
+  let lane = t % lanes;
+  // Rows beyond the last keep up with the barriers, and touch nothing.
+  let cols = select(0u, p.vocab, row < p.rows);
   let base = row * p.vocab;
-  let w = f32(weights[row]);
-  if (w == 0.0) {
-    if (t == 0u) { losses[row] = elem(0.0); }
-    return;
-  }
+  var w = 0.0;
+  if (cols > 0u) { w = f32(weights[row]); }
   var a = row_empty();
-  for (var c = t; c < p.vocab; c += WG) { a = row_push(a, f32(logits_only[base + c]), 1.0); }
-  a = block_row(a, 1.0, t);
-  if (t == 0u) { losses[row] = elem(-w * (f32(logits_only[base + targets[row]]) - a.m - log(a.l))); }
+  if (w != 0.0) {
+    for (var c = lane; c < cols; c += lanes) { a = row_push(a, f32(logits_only[base + c]), 1.0); }
+  }
+  a = lane_row(a, t, lanes);
+  if (lane != 0u || cols == 0u) { return; }
+  if (w == 0.0) { losses[row] = elem(0.0); }
+  else { losses[row] = elem(-w * (f32(logits_only[base + targets[row]]) - a.m - log(a.l))); }
 }

@@ -1,3 +1,4 @@
+import { rowGrid } from '../common/lanes.ts';
 import { ceilDiv, f32, grid1d, type KernelSpec } from '../common/spec.ts';
 import wasm from '../gen/rmsnorm.wasm.ts';
 import wgsl from '../gen/rmsnorm.wgsl.ts';
@@ -12,7 +13,7 @@ const params = { rows: 'u32', cols: 'u32' } as const;
 /** Columns per workgroup and per work item of dweight. */
 const COLS = 16;
 
-const grid = ({ rows }: Shape) => grid1d(rows);
+const grid = ({ rows, cols }: Shape) => rowGrid(rows, cols, 64);
 const work = ({ rows }: Shape) => rows;
 
 /** RMSNorm over the last dim of (rows, cols), weight (cols). Backward needs x and rstd (rows); dx is assigned, dweight accumulates. */

@@ -4,7 +4,7 @@ alias elem = f32;
 //   rstd[n] = 1 / sqrt(mean_c x[n,c]^2 + eps),  y[n,c] = x[n,c] rstd[n] weight[c]                    (arXiv 1910.07467)
 //   dx[n,c] = rstd[n] (dy[n,c] weight[c] - x[n,c] rstd[n]^2 mean_c(dy weight x))
 //   dweight[c] += sum_n dy[n,c] x[n,c] rstd[n]
-// Forward and dx: one workgroup per row; thread t owns columns t, t + WG, ... dweight: one workgroup of LANES x LANES threads per
+// Forward and dx: row_lanes threads per row; lane i owns columns i, i + lanes, ... dweight: one workgroup of LANES x LANES threads per
 // LANES columns; lane l sums rows l, l + LANES, ..., the lanes' sums are added in order: no atomics, the same bits every time.
 
 const WG: u32 = 64u;
@@ -20,18 +20,21 @@ struct FwdParams { rows: u32, cols: u32, eps: f32 }
 
 @compute @workgroup_size(WG)
 fn rmsnorm_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let row = wid.x + wid.y * nwg.x;
-  if (row >= p.rows) { return; }
+  let lanes = row_lanes(p.cols);
+  let row = (wid.x + wid.y * nwg.x) * (WG / lanes) + t / lanes;
+  let lane = t % lanes;
+  // Rows beyond the last keep up with the barriers, and touch nothing.
+  let cols = select(0u, p.cols, row < p.rows);
   let base = row * p.cols;
   var ss = 0.0;
-  for (var c = t; c < p.cols; c += WG) {
+  for (var c = lane; c < cols; c += lanes) {
     let v = f32(x[base + c]);
     ss += v * v;
   }
-  ss = block_sum(ss, t);
+  ss = lane_sum(ss, t, lanes);
   let r = 1.0 / sqrt(ss / f32(p.cols) + p.eps);
-  if (t == 0u) { rstd_out[row] = r; }
-  for (var c = t; c < p.cols; c += WG) { y[base + c] = elem(f32(x[base + c]) * r * f32(weight[c])); }
+  if (lane == 0u && cols > 0u) { rstd_out[row] = r; }
+  for (var c = lane; c < cols; c += lanes) { y[base + c] = elem(f32(x[base + c]) * r * f32(weight[c])); }
 }
 
 struct BwdParams { rows: u32, cols: u32 }
@@ -45,15 +48,19 @@ struct BwdParams { rows: u32, cols: u32 }
 
 @compute @workgroup_size(WG)
 fn rmsnorm_bwd_dx(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let row = wid.x + wid.y * nwg.x;
-  if (row >= p_dx.rows) { return; }
+  let lanes = row_lanes(p_dx.cols);
+  let row = (wid.x + wid.y * nwg.x) * (WG / lanes) + t / lanes;
+  let lane = t % lanes;
+  // Rows beyond the last keep up with the barriers, and touch nothing.
+  let cols = select(0u, p_dx.cols, row < p_dx.rows);
   let base = row * p_dx.cols;
   var d = 0.0;
-  for (var c = t; c < p_dx.cols; c += WG) { d += f32(dy[base + c]) * f32(weight_saved[c]) * f32(x_saved[base + c]); }
-  d = block_sum(d, t);
+  for (var c = lane; c < cols; c += lanes) { d += f32(dy[base + c]) * f32(weight_saved[c]) * f32(x_saved[base + c]); }
+  d = lane_sum(d, t, lanes);
+  if (cols == 0u) { return; }
   let r = rstd[row];
   let k = d / f32(p_dx.cols) * r * r;
-  for (var c = t; c < p_dx.cols; c += WG) {
+  for (var c = lane; c < cols; c += lanes) {
     dx[base + c] = elem(r * (f32(dy[base + c]) * f32(weight_saved[c]) - f32(x_saved[base + c]) * k));
   }
 }

@@ -1,4 +1,5 @@
-import { f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import { rowGrid } from '../common/lanes.ts';
+import { f32, type KernelSpec } from '../common/spec.ts';
 import wasm from '../gen/softmax.wasm.ts';
 import wgsl from '../gen/softmax.wgsl.ts';
 import * as ref from './softmax.ref.ts';
@@ -20,7 +21,7 @@ export const softmax = {
       bindings: [f32('y', 'write'), f32('x')],
       params,
       size: ({ rows, cols }: Shape) => ({ y: rows * cols, x: rows * cols }),
-      grid: ({ rows }: Shape) => grid1d(rows),
+      grid: ({ rows, cols }: Shape) => rowGrid(rows, cols, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, cols }: Shape) => 5 * rows * cols,
       bytes: ({ rows, cols }: Shape) => 8 * rows * cols,
@@ -29,7 +30,7 @@ export const softmax = {
       bindings: [f32('dx', 'write'), f32('dy'), f32('y')],
       params,
       size: ({ rows, cols }: Shape) => ({ dx: rows * cols, dy: rows * cols, y: rows * cols }),
-      grid: ({ rows }: Shape) => grid1d(rows),
+      grid: ({ rows, cols }: Shape) => rowGrid(rows, cols, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, cols }: Shape) => 4 * rows * cols,
       bytes: ({ rows, cols }: Shape) => 12 * rows * cols,
