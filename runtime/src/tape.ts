@@ -3,6 +3,7 @@
  * Backward runs in reverse; once an op's closure has run, its outputs, their gradients and its saved tensors are freed.
  * Activation gradients: the first contribution is taken over, later ones are added in place, in tape order, so the result is
  * deterministic. Parameter gradients are not here: ops add them (`+=`) to the parameter's own gradient.
+ * `checkpoint` trades memory for a second forward pass (Chen et al. 2016, arXiv 1604.06174).
  */
 import { elementwise } from '@eagrl/kernels';
 import type { Context } from './context.ts';
@@ -42,6 +43,25 @@ export class Tape {
     for (const t of [...outputs, ...saved]) this.#ctx.persist(t);
     for (const t of outputs) this.#tracked.add(t);
     this.#nodes.push({ outputs, saved, backward });
+  }
+
+  /**
+   * y = compute(), a function of the activation `x` and of parameters, as one op that keeps nothing but y: backward computes it again, on a
+   * tape of its own, in the order of the first time, so gradients have the same bits. Whatever else `compute` draws on must still be there.
+   */
+  checkpoint(x: Tensor, compute: () => Tensor): Tensor {
+    const ctx = this.#ctx;
+    ctx.tape = undefined;
+    const y = ctx.scope(compute);
+    ctx.tape = this;
+    this.record([y], [], () => {
+      const inner = new Tape(ctx);
+      inner.watch(x);
+      const again = compute();
+      inner.backward(again, this.#take(y));
+      this.give(x, inner.takeGrad(x));
+    });
+    return y;
   }
 
   /** Takes over a tensor that several ops use: freed when the tape ends. */
@@ -151,6 +171,19 @@ export class Tape {
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) this.#release(node);
     for (const leaf of this.#watched) if (this.#gradients.has(leaf)) this.#ctx.free(this.takeGrad(leaf));
     this.#end();
+  }
+
+  /** The gradient of `output`, from now on the caller's; a copy where others use it too. */
+  #take(output: Tensor): Tensor {
+    const tensor = this.grad(output);
+    const g = this.#gradients.get(output) as Gradient;
+    if (g.users > 1) {
+      const copy = this.#fresh(output);
+      this.#ctx.backend.copy(copy.slice, tensor.slice);
+      return copy;
+    }
+    this.#gradients.delete(output);
+    return tensor;
   }
 
   #release(node: Node): void {

@@ -29,19 +29,23 @@ const shape = {
 };
 const lora: LoraConfig = { r: 4, alpha: 8, dropout: 0.1, target_modules: ['q_proj', 'v_proj', 'down_proj'] };
 
-describe.each<[string, object, LoraConfig | undefined, WeightType]>([
+describe.each<[string, object, LoraConfig | undefined, WeightType, boolean?]>([
   ['qwen2 tied, full', { model_type: 'qwen2', tie_word_embeddings: true }, undefined, 'f32'],
   ['qwen3 untied, LoRA', { model_type: 'qwen3' }, lora, 'f32'],
   ['qwen2 tied, LoRA beside int4', { model_type: 'qwen2', tie_word_embeddings: true }, lora, 'int4'],
   ['llama untied, LoRA beside f16', { model_type: 'llama' }, lora, 'f16'],
   ['llama, full', { model_type: 'llama' }, undefined, 'f32'],
-])('%s', (_title, family, adapter, dtype) => {
+  ['llama, full, checkpointed', { model_type: 'llama', num_hidden_layers: 6 }, undefined, 'f32', true],
+  ['qwen3, LoRA, checkpointed', { model_type: 'qwen3', num_hidden_layers: 6 }, lora, 'f32', true],
+  ['qwen2, LoRA beside int8, checkpointed', { model_type: 'qwen2', num_hidden_layers: 6 }, lora, 'int8', true],
+])('%s', (_title, family, adapter, dtype, gradientCheckpointing = false) => {
   const config = parseTransformerConfig({ ...shape, ...family });
   const random = new Random('plan');
   const work: Workload = {
     lora: adapter,
     dtype,
     packing: true,
+    gradientCheckpointing,
     tokensPerPass: 64 + 4 * 48,
     targetsPerPass: 4 * 48,
     prompts: 1,
@@ -56,6 +60,7 @@ describe.each<[string, object, LoraConfig | undefined, WeightType]>([
     const ctx = new Context(backend);
     const model = new Transformer(ctx, config, adapter, dtype);
     model.init(1);
+    model.gradientCheckpointing = gradientCheckpointing;
     if (adapter) model.initAdapter(1);
     const optimizer = new AdamW(model.trainable);
     const engine = new Engine(ctx, model);

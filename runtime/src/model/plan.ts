@@ -26,6 +26,8 @@ export interface Workload {
   readonly completionLength: number;
   /** WebAssembly packs the right-hand matrix of a product into a copy. */
   readonly packing: boolean;
+  /** Layers keep their input alone and are computed again in the backward pass. */
+  readonly gradientCheckpointing?: boolean;
   /** A second, frozen copy of the weights for the KL term. */
   readonly reference?: boolean;
 }
@@ -109,7 +111,13 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
     ...(F32 * (kept + working) >= F32 * Math.max(prefill, sampled)
       ? [
           { name: 'activations', bytes: F32 * kept, how },
-          { name: 'working memory', bytes: F32 * working, how: 'logits of a chunk, or gradients inside one layer' },
+          {
+            name: 'working memory',
+            bytes: F32 * working,
+            how: work.gradientCheckpointing
+              ? 'logits of a chunk, or one layer computed again with its gradients'
+              : 'logits of a chunk, or gradients inside one layer',
+          },
         ]
       : [{ name: 'generation', bytes: F32 * Math.max(prefill, sampled), how: 'a layer of the prefill, or the logits of a batch' }]),
   ];
@@ -151,21 +159,41 @@ function activations(c: TransformerConfig, work: Workload): { kept: number; work
   const mlp = 5 * c.hidden_size + 1 + 3 * c.intermediate_size;
   const rows = t * (c.num_hidden_layers - 1) + n;
   const adapted = lora ? adapterActivations(c, lora, t, n) : 0;
+  if (work.gradientCheckpointing) return checkpointed(c, work, attending + mlp);
   const kept = t * (c.num_hidden_layers * attending + c.hidden_size + 5) + rows * mlp + n * (2 * c.hidden_size + q + 1) + adapted;
-  const chunk = chunkRows(c, n) * c.vocab_size;
-  const packing = packs(work);
-  const inLayer =
-    (c.num_hidden_layers > 1 ? t : n) * (3 * c.intermediate_size + 2 * c.hidden_size) + (packing ? c.intermediate_size * c.hidden_size : 0);
-  const head = chunk + n * c.hidden_size + (packing ? c.vocab_size * c.hidden_size : 0);
+  const { head, inLayer } = workingMemory(c, work);
   const how = `${c.num_hidden_layers} layers: ${count(t)} tokens x ${count(attending)} in each, ${count(rows)} x ${count(mlp)} past the attention${adapted ? `, ${count(adapted)} of the adapter` : ''}, and the ends, x 4`;
   return { kept, working: Math.max(head, inLayer), how };
 }
 
-/** What the adapted projections keep: x A^T, and the input after dropout if there is one. */
-function adapterActivations(c: TransformerConfig, lora: LoraConfig, tokens: number, targets: number): number {
+/** The same where each layer keeps its input alone: one layer at a time has its `perToken` elements, and its gradients beside them. */
+function checkpointed(c: TransformerConfig, work: Workload, perToken: number): ReturnType<typeof activations> {
+  const { tokensPerPass: t, targetsPerPass: n, lora } = work;
+  const layers = c.num_hidden_layers;
+  const kept = t * (layers * c.hidden_size + 5) + n * (2 * c.hidden_size + 1);
+  const { head, inLayer } = workingMemory(c, work);
+  const layer = (layers > 1 ? t : n) * perToken + (lora ? adapterActivations(c, lora, t, n, 'model.layers.0.') : 0);
+  const how = `inputs of ${layers} layers: ${count(t)} tokens x ${count(c.hidden_size)} in each, and the ends, x 4`;
+  return { kept, working: Math.max(head, layer + inLayer), how };
+}
+
+/** Beside what is kept: logits and gradients of a chunk of the head, or the gradients inside one layer. */
+function workingMemory(c: TransformerConfig, work: Workload): { head: number; inLayer: number } {
+  const { tokensPerPass: t, targetsPerPass: n } = work;
+  const packing = packs(work);
+  return {
+    head: chunkRows(c, n) * c.vocab_size + n * c.hidden_size + (packing ? c.vocab_size * c.hidden_size : 0),
+    inLayer:
+      (c.num_hidden_layers > 1 ? t : n) * (3 * c.intermediate_size + 2 * c.hidden_size) + (packing ? c.intermediate_size * c.hidden_size : 0),
+  };
+}
+
+/** What the adapted projections keep: x A^T, and the input after dropout if there is one. `under`: of the paths that begin so. */
+function adapterActivations(c: TransformerConfig, lora: LoraConfig, tokens: number, targets: number, under = ''): number {
   const last = `model.layers.${c.num_hidden_layers - 1}.`;
+  const paths = loraPaths(transformerParams(c), lora).filter((p) => p.path.startsWith(under));
   return sum(
-    loraPaths(transformerParams(c), lora).map((p) => {
+    paths.map((p) => {
       const pastAttention = p.path.startsWith(last) && /\.(o_proj|gate_proj|up_proj|down_proj)$/.test(p.path);
       return (pastAttention ? targets : tokens) * (lora.r + (lora.dropout > 0 ? p.in : 0));
     }),
@@ -205,7 +233,7 @@ type Device = Pick<DeviceInfo, 'backend' | 'adapter' | 'maxBufferBytes' | 'maxBi
  */
 export function verdict(plan: MemoryPlan, info: Device): { readonly fits: boolean; readonly text: string } {
   const limit = Math.min(info.maxBufferBytes, info.maxBindingBytes);
-  const advice = 'try model.use_peft true with model.dtype int4, fewer prompts or completions at a time, shorter ones, or a smaller model';
+  const advice = 'try model.use_peft true with model.dtype int4, model.gradient_checkpointing true, fewer prompts or completions at a time, shorter ones, or a smaller model';
   const terms = plan.lines.filter((l) => l.bytes > plan.bytes / 100).map((l) => `${showBytes(l.bytes)} for ${l.name}`);
   const needs = `needs ${terms.join(' + ')} = ${showBytes(plan.bytes)}`;
   if (info.backend === 'wasm') {

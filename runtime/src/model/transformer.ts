@@ -112,6 +112,8 @@ export class Transformer {
   readonly lora: LoraConfig | undefined;
   /** The low-rank matrices, by PEFT's names. */
   readonly adapter: ParamStore | undefined;
+  /** Whether training keeps each layer's input alone and computes the layer again in the backward pass: less memory, the same bits. */
+  gradientCheckpointing = false;
   readonly #ctx: Context;
   /** (max_position_embeddings, head_dim). */
   readonly #cosSin: Tensor;
@@ -293,7 +295,8 @@ export class Transformer {
     const ctx = this.#ctx;
     for (let i = 0; i < count; i++) {
       const input = x;
-      x = ctx.scope(() => this.#layer(i, input, pass, i === count - 1 ? pass.read : undefined));
+      const layer = () => ctx.scope(() => this.#layer(i, input, pass, i === count - 1 ? pass.read : undefined));
+      x = ctx.tape && this.gradientCheckpointing ? ctx.tape.checkpoint(input, layer) : layer();
       if (!ctx.tape) ctx.free(input);
     }
     return x;

@@ -63,6 +63,8 @@ const model = z.strictObject({
   model_name_or_path: z.string().nullable().default(null),
   /** `model`: the folder's own chat template; a folder without one is refused. `chatml`: ours in its place. */
   chat_template: z.enum(['model', 'chatml']).default('model'),
+  /** Training keeps the inputs of layers alone and computes each layer twice: the same gradients, bit for bit, in less memory. */
+  gradient_checkpointing: z.boolean().default(false),
   /** Distillation and policy optimisation train a LoRA adapter and leave the model as it is; pretraining trains all weights. */
   use_peft: z.boolean().default(false),
   /** How the frozen weights beside an adapter are kept: 4, 2, 1.06 and 0.56 bytes each; what is trained is f32. */

@@ -40,6 +40,8 @@ export interface ModelSource {
   readonly generationConfig: Json | null;
   /** Jinja, from chat_template.jinja or tokenizer_config.json. */
   readonly chatTemplate: string | null;
+  /** How it is trained: `model.gradient_checkpointing`. */
+  readonly gradientCheckpointing?: boolean;
 }
 
 export interface ModelFolder extends ModelSource {
@@ -86,8 +88,10 @@ export function readModelFolder(path: string, chatTemplate: 'model' | 'chatml' =
 }
 
 /** The model folder of a run's config, without its weights. @throws ConfigError */
-export const configuredModel = ({ model }: Pick<Config, 'model'>): ModelFolder =>
-  readModelFolder(model.model_name_or_path ?? BASE_POLICY, model.chat_template);
+export const configuredModel = ({ model }: Pick<Config, 'model'>): ModelFolder => ({
+  ...readModelFolder(model.model_name_or_path ?? BASE_POLICY, model.chat_template),
+  gradientCheckpointing: model.gradient_checkpointing,
+});
 
 /** tokenizer_config.json's `chat_template`: a text, or a list of named ones of which `default` counts. */
 function templateOf(tokenizerConfig: Json | null): string | null {
@@ -191,6 +195,7 @@ function endTokensOf({ config, generationConfig }: ModelSource, vocab: number): 
 export function emptyPolicy(ctx: Context, source: ModelSource, lora?: LoraConfig, dtype: WeightType = 'f32'): Policy {
   const { config, ...words } = readWords(source);
   const model = refused('model', () => new Transformer(ctx, config, lora, dtype));
+  model.gradientCheckpointing = source.gradientCheckpointing ?? false;
   return { backend: ctx.backend, ctx, model, engine: new Engine(ctx, model), ...words };
 }
 

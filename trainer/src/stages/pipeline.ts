@@ -230,7 +230,8 @@ async function runRl(state: RunState): Promise<null> {
 function freshModelFolder(config: Config): ModelFolder {
   const tokenizerJson = corpusTokenizer(config.seed, config.pretrain.vocab_size);
   const shape = baseModelConfig(config.pretrain, Tokenizer.fromJson(tokenizerJson));
-  return { path: '', tokenizerJson, config: shape, tokenizerConfig: null, generationConfig: null, chatTemplate: CHATML_TEMPLATE };
+  const rest = { tokenizerConfig: null, generationConfig: null, chatTemplate: CHATML_TEMPLATE };
+  return { path: '', tokenizerJson, config: shape, ...rest, gradientCheckpointing: config.model.gradient_checkpointing };
 }
 
 /** Adds the wall time of a phase to what earlier sittings of the same run took. */

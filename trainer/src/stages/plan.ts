@@ -36,6 +36,7 @@ export function workloadOf(config: Config, promptLength: number, packing: boolea
     lora: configuredAdapter(config),
     dtype: config.model.dtype,
     packing,
+    gradientCheckpointing: config.model.gradient_checkpointing,
     tokensPerPass,
     targetsPerPass: Math.min(tokensPerPass, Math.ceil((tokensPerPass * rl.num_generations * completionLength) / perGroup)),
     prompts: rl.prompts_per_step,
