@@ -184,7 +184,8 @@ function workingMemory(c: TransformerConfig, work: Workload): { head: number; in
   return {
     head: chunkRows(c, n) * c.vocab_size + n * c.hidden_size + (packing ? c.vocab_size * c.hidden_size : 0),
     inLayer:
-      (c.num_hidden_layers > 1 ? t : n) * (3 * c.intermediate_size + 2 * c.hidden_size) + (packing ? c.intermediate_size * c.hidden_size : 0),
+      (c.num_hidden_layers > 1 ? t : n) * (3 * c.intermediate_size + 2 * c.hidden_size) +
+      (packing ? c.intermediate_size * c.hidden_size : 0),
   };
 }
 
@@ -233,7 +234,8 @@ type Device = Pick<DeviceInfo, 'backend' | 'adapter' | 'maxBufferBytes' | 'maxBi
  */
 export function verdict(plan: MemoryPlan, info: Device): { readonly fits: boolean; readonly text: string } {
   const limit = Math.min(info.maxBufferBytes, info.maxBindingBytes);
-  const advice = 'try model.use_peft true with model.dtype int4, model.gradient_checkpointing true, fewer prompts or completions at a time, shorter ones, or a smaller model';
+  const advice =
+    'try model.use_peft true with model.dtype int4, model.gradient_checkpointing true, fewer prompts or completions at a time, shorter ones, or a smaller model';
   const terms = plan.lines.filter((l) => l.bytes > plan.bytes / 100).map((l) => `${showBytes(l.bytes)} for ${l.name}`);
   const needs = `needs ${terms.join(' + ')} = ${showBytes(plan.bytes)}`;
   if (info.backend === 'wasm') {

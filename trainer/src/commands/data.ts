@@ -1,4 +1,4 @@
-/** eagrl data prepare | validate | generate | inspect. */
+/** eagrl data prepare | validate | export | generate | inspect. */
 import type { Command } from 'commander';
 import { ConfigError } from '../util/errors.ts';
 import { type ConfigFlags, isDryRun, resolveFlags, withConfig } from './config_options.ts';
@@ -38,6 +38,14 @@ export function registerData(program: Command): void {
       if (!isDryRun(flags, config)) print(await (await loadStage('data')).validateData(config), flags.json);
     },
   );
+  withConfig(data.command('export').description('write the cohort as a folder of another standard'))
+    .requiredOption('-o, --out <folder>', 'folder to write; must not exist')
+    .option('--format <format>', 'meds: the Medical Event Data Standard', 'meds')
+    .action(async (flags: ConfigFlags & { readonly out: string; readonly format: string }, command: Command) => {
+      if (flags.format !== 'meds') throw new ConfigError(`--format: expected meds, got ${flags.format}`);
+      const config = resolveFlags(flags, command.args);
+      if (!isDryRun(flags, config)) print(await (await loadStage('data')).exportData(config, flags.out), flags.json);
+    });
   data
     .command('generate')
     .description('write a folder in the layout of MIMIC-IV with generated patients, of any size')

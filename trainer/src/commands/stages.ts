@@ -28,6 +28,8 @@ export interface DataModule {
   prepareData(config: Config): Promise<readonly string[]>;
   /** Reads the cohort and checks everything a run relies on. @throws DataError */
   validateData(config: Config): Promise<readonly string[]>;
+  /** Writes the cohort as a MEDS folder; returns what was written, in words. @throws ConfigError when it exists */
+  exportData(config: Config, out: string): Promise<readonly string[]>;
   /** One training sample as the model sees it, trained tokens marked. */
   inspectData(config: Config, index: number): Promise<string>;
 }

@@ -64,10 +64,15 @@ function checkTogether(config: Config, where: string): void {
   if (data.kind === 'mimic4' && data.path === null) {
     throw new ConfigError(`${where}: data.kind mimic4 needs data.path (the folder with hosp/ and icu/); pass --data.path FOLDER`);
   }
-  if (data.task === 'readmission' && data.kind !== 'mimic4') {
-    throw new ConfigError(`${where}: data.task readmission needs data.kind mimic4; ${data.kind} knows mortality alone`);
+  if (data.kind === 'meds' && data.path === null) {
+    throw new ConfigError(
+      `${where}: data.kind meds needs data.path (the folder with data/, metadata/ and tasks/); pass --data.path FOLDER`,
+    );
   }
-  if (data.horizon_days !== null && (data.task !== 'mortality' || data.kind === 'synthetic')) {
+  if (data.task === 'readmission' && data.kind !== 'mimic4' && data.kind !== 'meds') {
+    throw new ConfigError(`${where}: data.task readmission needs data.kind mimic4 or meds; ${data.kind} knows mortality alone`);
+  }
+  if (data.horizon_days !== null && (data.task !== 'mortality' || !['tjh', 'mimic4'].includes(data.kind))) {
     throw new ConfigError(
       `${where}: data.horizon_days counts back from death or discharge: mortality of tjh or mimic4; leave it null here`,
     );

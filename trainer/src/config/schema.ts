@@ -13,13 +13,13 @@ const probabilityMass = z.number().gt(0).max(1);
 const schedule = z.enum(['constant', 'linear', 'cosine']);
 
 const data = z.strictObject({
-  /** `synthetic`: generated, known causes; `tjh`: the Tongji COVID-19 workbook; `mimic4`: a MIMIC-IV folder; both read from `path`. */
-  kind: z.enum(['synthetic', 'tjh', 'mimic4']).default('synthetic'),
-  /** In-hospital mortality, or 30-day readmission (`mimic4` alone). */
+  /** `synthetic`: generated, known causes; `tjh`: the Tongji COVID-19 workbook; `mimic4`: a MIMIC-IV folder; `meds`: a MEDS folder. */
+  kind: z.enum(['synthetic', 'tjh', 'mimic4', 'meds']).default('synthetic'),
+  /** In-hospital mortality, or 30-day readmission (`mimic4`, and `meds` where it has the labels). */
   task: z.enum(['mortality', 'readmission']).default('mortality'),
-  /** Workbook (.xlsx) of `tjh`; folder with hosp/ and icu/ of `mimic4`. */
+  /** Workbook (.xlsx) of `tjh`; folder with hosp/ and icu/ of `mimic4`, with data/, metadata/ and tasks/ of `meds`. */
   path: z.string().nullable().default(null),
-  /** JSON file with the ids of train, val and test: patients of `tjh`, ICU stays of `mimic4` (null there: drawn by `seed`). */
+  /** JSON file with the ids of train, val and test: patients of `tjh`, ICU stays of `mimic4` (null: drawn by `seed`), subjects of `meds` (null: its own). */
   split: z.string().nullable().default(null),
   /** Patients generated per split; [d] 400 test patients give AUROC a standard error near 0.02. */
   num_train: count.default(600),

@@ -22,6 +22,9 @@ export interface LoadedCohort {
 const TJH_CAVEAT =
   'TJH: laboratory values up to the day of death or discharge are used, as published; this is no forecast, data.horizon_days leaves the last days out';
 
+const MEDS_CAVEAT =
+  'meds: values up to each label’s prediction_time are used; whether that is a forecast is decided by who made the labels';
+
 /** @throws ConfigError when a path is missing or wrong, DataError when the data are wrong. */
 export async function loadCohort({ data, output_dir }: Pick<Config, 'data' | 'output_dir'>): Promise<LoadedCohort> {
   if (data.kind === 'synthetic') {
@@ -30,6 +33,7 @@ export async function loadCohort({ data, output_dir }: Pick<Config, 'data' | 'ou
     return { cohort: generateSyntheticCohort({ seed: data.seed, split, effects: data.effects }), flow: null, audit: [], caveats: [] };
   }
   if (data.kind === 'mimic4') return loadMimic(data, output_dir);
+  if (data.kind === 'meds') return loadMeds(data);
   if (data.path === null) throw new ConfigError('data.path: kind tjh needs the TJH spreadsheet; pass --data.path FILE.xlsx');
   if (data.split === null)
     throw new ConfigError('data.split: kind tjh needs a file with the patient ids of each split; pass --data.split FILE.json');
@@ -63,6 +67,14 @@ async function loadMimic(data: Config['data'], outputDir: string): Promise<Loade
     valFraction: data.val_fraction,
     testFraction: data.test_fraction,
   });
+}
+
+async function loadMeds({ path, task, split }: Config['data']): Promise<LoadedCohort> {
+  if (path === null)
+    throw new ConfigError('data.path: kind meds needs the folder with data/, metadata/ and tasks/; pass --data.path FOLDER');
+  const [{ readMeds }, { readSplits }] = await Promise.all([import('../data/meds.ts'), import('../data/split_file.ts')]);
+  const ids = split === null ? null : { ids: await readSplits(split), source: basename(split) };
+  return { ...(await readMeds({ path, task, split: ids })), audit: [], caveats: [MEDS_CAVEAT] };
 }
 
 export function promptOptions({ prompt, seed }: Pick<Config, 'prompt' | 'seed'>): PromptOptions {

@@ -6,6 +6,7 @@ import { LABS } from '../data/lab_dictionary.ts';
 import { SPLIT_NAMES } from '../data/splits.ts';
 import type { FlowRow } from '../data/tjh.ts';
 import { type Policy, promptTokens } from '../policy.ts';
+import { collectEnvironment } from '../run/environment.ts';
 import { configuredModel, readWords } from '../run/model_folder.ts';
 import { generateDocument } from '../text/corpus.ts';
 import type { Cohort, SplitName } from '../types.ts';
@@ -74,6 +75,14 @@ export async function prepareData(config: Config): Promise<string[]> {
   write('flow.json', loaded.flow ?? []);
   write('label_audit.json', loaded.audit);
   return [...describe(loaded), `wrote ${join(folder, 'splits.json')}, flow.json and label_audit.json`];
+}
+
+/** Writes the cohort as a MEDS folder; gives what was written, in words. @throws ConfigError when `out` exists */
+export async function exportData(config: Config, out: string): Promise<string[]> {
+  const { writeMeds } = await import('../data/meds.ts');
+  const { cohort, caveats } = await loadCohort(config);
+  const { subjects, events, codes } = await writeMeds(cohort, out, collectEnvironment().eagrl);
+  return [...caveats.map((caveat) => `note: ${caveat}`), `wrote ${out}: ${subjects} subjects, ${events} events, ${codes} codes`];
 }
 
 export async function validateData(config: Config): Promise<string[]> {
