@@ -105,7 +105,7 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
     commit: commit(),
     command: ['npm run bench --', ...argv].join(' '),
     versions: versions(peers.status),
-    workload: `${extent}: ${chosen.length} kernel cases, ${works.length} workloads, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms`,
+    workload: `${extent}: ${chosen.length} kernel cases, ${works.length} workloads, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms; took ${Math.round((Date.now() - Date.parse(date)) / 1e3)} s`,
     floors,
     peers: peers.status,
   };

@@ -11,11 +11,13 @@ export interface Budget {
   readonly roundMs: number;
   /** Providers take turns, a round each: a machine that slows down slows them all. */
   readonly rounds: number;
+  /** A provider whose rounds have taken longer than this is not asked for another one: slow adapters would decide how long a run takes. */
+  readonly laneMs: number;
 }
 
-export const FULL: Budget = { warmMs: 200, sampleMs: 25, minSamples: 3, roundMs: 250, rounds: 7 };
-export const NORMAL: Budget = { warmMs: 100, sampleMs: 20, minSamples: 3, roundMs: 150, rounds: 5 };
-export const QUICK: Budget = { warmMs: 15, sampleMs: 4, minSamples: 1, roundMs: 10, rounds: 3 };
+export const FULL: Budget = { warmMs: 120, sampleMs: 20, minSamples: 3, roundMs: 120, rounds: 6, laneMs: 4_000 };
+export const NORMAL: Budget = { warmMs: 100, sampleMs: 20, minSamples: 3, roundMs: 150, rounds: 5, laneMs: 4_000 };
+export const QUICK: Budget = { warmMs: 10, sampleMs: 4, minSamples: 1, roundMs: 10, rounds: 3, laneMs: 200 };
 
 export interface Launch {
   /** Queues the work once; one whose start is asynchronous gives a promise, which the next launch waits for. */
@@ -33,14 +35,14 @@ export interface Samples {
   readonly device: readonly number[];
 }
 
-/** A round of one benchmark. */
+/** A round of one benchmark; empty when its time is used up. */
 export type Round = () => Promise<Samples>;
 
 const MAX_CHAIN = 2_000;
 /** What fits one timed pass; see Backend.deviceTime. */
 const MAX_DEVICE_CHAIN = 500;
 /** Launches longer than this are sampled once per round. */
-const LONG_MS = 1_000;
+const LONG_MS = 500;
 
 async function chainOf({ run, sync }: Launch, times: number): Promise<void> {
   for (let i = 0; i < times; i++) {
@@ -65,10 +67,15 @@ export async function prepare(launch: Launch, budget: Budget): Promise<Round> {
   const each = few === 1 ? one : (await elapsed(launch, few)) / few;
   const chain = Math.min(MAX_CHAIN, Math.max(1, Math.round(budget.sampleMs / each)));
   const least = each > LONG_MS ? 1 : budget.minSamples;
+  let spent = 0;
   return async () => {
+    if (spent > budget.laneMs) return { wall: [], device: [] };
+    const start = performance.now();
     const wall = await round(launch, chain, { ...budget, minSamples: least });
     const times = Math.min(chain, MAX_DEVICE_CHAIN);
-    return { wall, device: launch.deviceTime ? [(await launch.deviceTime(times)) / times] : [] };
+    const device = launch.deviceTime ? [(await launch.deviceTime(times)) / times] : [];
+    spent += performance.now() - start;
+    return { wall, device };
   };
 }
 

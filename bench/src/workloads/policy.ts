@@ -1,10 +1,18 @@
 /** The shipped base policy at work: a supervised step, reading prompts, generating; and a wave of tree search by itself. */
-import { type HostBuffers, launchRef, mcts } from '@eagrl/kernels';
-import { AdamW, Context, type PromptGroup, parseTransformerConfig, type SeqId, transformerParams } from '@eagrl/runtime';
+import { type HostBuffers, mcts } from '@eagrl/kernels';
+import {
+  AdamW,
+  Context,
+  type HostData,
+  type PromptGroup,
+  parseTransformerConfig,
+  type SeqId,
+  type Slice,
+  transformerParams,
+} from '@eagrl/runtime';
 import { destroyPolicy, loadPolicy, type Policy, readModelFolder, sftStep } from '@eagrl/trainer';
 import { Draw } from '../lib/case.ts';
 import { repository } from '../lib/machine.ts';
-import { Placed } from '../lib/placed.ts';
 import { decoderStep } from './decoder.ts';
 import type { Workload } from './workload.ts';
 
@@ -140,30 +148,32 @@ export function decode(size: Size): Workload {
   };
 }
 
-/** Complete trees of four children per node. */
-function forest(trees: number, levels: number): { inputs: HostBuffers; nodes: number } {
-  const nodes = (4 ** levels - 1) / 3;
+/** No node: mcts.wgsl. */
+const NONE = 0xffffffff;
+
+/** Trees of `nodes` nodes, four children each as far as they go. */
+function forest(trees: number, nodes: number): HostBuffers {
   const d = new Draw('workload forest');
-  const table = new Uint32Array(trees * nodes * 4);
-  for (let t = 0; t < trees; t++) {
-    for (let i = 0; i < nodes; i++) {
-      const children = 4 * i + 1 < nodes ? 4 : 0;
-      table.set([i === 0 ? 0xffffffff : (i - 1) >> 2, children ? 4 * i + 1 : 0, children, 0], (t * nodes + i) * 4);
-    }
+  const tree = new Uint32Array(nodes * 4);
+  for (let i = 0; i < nodes; i++) {
+    const children = Math.max(0, Math.min(4, nodes - (4 * i + 1)));
+    tree.set([i === 0 ? NONE : (i - 1) >> 2, children ? 4 * i + 1 : 0, children, 0], i * 4);
   }
-  const stats = Float32Array.from(d.uniforms(trees * nodes * 4), (u, i) => (i % 4 === 0 ? 1 + Math.floor(50 * u) : u));
-  return { inputs: { nodes: table, stats, active: new Uint32Array(trees).fill(1) }, nodes };
+  const table = new Uint32Array(trees * nodes * 4);
+  for (let t = 0; t < trees; t++) table.set(tree, t * nodes * 4);
+  const stats = d.uniforms(trees * nodes * 4);
+  for (let i = 0; i < stats.length; i += 4) stats[i] = 1 + Math.floor(50 * stats[i]); // visits
+  return { nodes: table, stats, active: new Uint32Array(trees).fill(1) };
 }
 
-/** One wave of search without the policy: from every root to a leaf, and its value back up. */
-export function searchWave(trees: number, levels: number): Workload {
-  const { inputs, nodes } = forest(trees, levels);
-  const params = { trees, max_nodes: nodes, max_depth: levels, w: 1 };
-  const select = { spec: mcts, entry: 'mcts_select', shape: '', params, inputs: () => inputs };
-  const paths = launchRef(mcts, 'mcts_select', inputs, params);
-  const path = Uint32Array.from(paths.path);
-  const path_length = Uint32Array.from(paths.path_length);
-  const backup = { spec: mcts, entry: 'mcts_backup', shape: '', params, inputs: () => ({}) };
+/**
+ * One wave of search without the policy: from every root to a leaf, and its value back up. The result is the paths of the first two
+ * waves, as the number of the child at each step, so that one wrong step is not lost beside large indices; the second wave's depend on
+ * what the first left in the trees.
+ */
+export function searchWave(trees: number, nodes: number): Workload {
+  const max_depth = Math.ceil(Math.log(3 * nodes + 1) / Math.log(4));
+  const params = { trees, max_nodes: nodes, max_depth, w: 1 };
   return {
     kernel: 'mcts',
     pass: 'wave',
@@ -174,35 +184,46 @@ export function searchWave(trees: number, levels: number): Workload {
     trainingStep: false,
     async place(backend) {
       await backend.prepare([mcts]);
-      const down = new Placed(select, backend, inputs);
-      const up = new Placed(backup, backend, { stats: inputs.stats, path, path_length });
+      const inputs = forest(trees, nodes);
+      const put = (length: number, data?: HostData): Slice => {
+        const slice = { buffer: backend.alloc(length), offset: 0, length };
+        if (data) backend.write(slice, data);
+        return slice;
+      };
+      const [table, stats, active] = ['nodes', 'stats', 'active'].map((name) => put(inputs[name].length, inputs[name] as HostData));
+      const path = put(trees * (max_depth + 1));
+      const lengths = put(trees);
+      const wave = () => {
+        backend.dispatch(mcts, 'mcts_select', [path, lengths, table, stats, active], params);
+        backend.dispatch(mcts, 'mcts_backup', [stats, path, lengths], params);
+      };
       return {
         async run() {
-          down.launch.run();
-          up.launch.run();
+          wave();
           await backend.sync();
         },
         async result() {
-          down.launch.run();
-          up.launch.run();
-          const walked = await down.outputs();
-          const updated = await up.outputs();
-          return [...walked.path_length, ...updated.stats];
+          const steps: number[] = [];
+          for (let i = 0; i < 2; i++) {
+            wave();
+            for (const node of await backend.read(path, 'u32')) steps.push(node === NONE ? 4 : (node - 1) & 3);
+          }
+          return steps;
         },
         free() {
-          down.free();
-          up.free();
+          for (const { buffer } of [table, stats, active, path, lengths]) backend.free(buffer);
         },
       };
     },
   };
 }
 
-/** Built when asked for: the forest alone is 200 MB. */
+/** The larger forest takes 320 MB on each device, and twice that on the reference. */
 export const workloads = (): readonly Workload[] => [
   decoderStep(),
   trainingStep({ groups: 2, promptTokens: 96, completions: 4, completionTokens: 32 }),
   prefill({ groups: 8, promptTokens: 128, completions: 0, completionTokens: 0 }),
   decode({ groups: 4, promptTokens: 64, completions: 8, completionTokens: 32 }),
-  searchWave(1000, 6),
+  searchWave(1000, 1365),
+  searchWave(100, 100_000),
 ];

@@ -173,19 +173,24 @@ export class WebgpuBackend implements Backend {
     if (data.length === 0) return;
     // Shared memory is refused by writeBuffer.
     const plain = data.buffer instanceof ArrayBuffer ? (data as HostData & ArrayBufferView<ArrayBuffer>) : data.slice();
-    const { queue } = this.#device;
-    // writeBuffer acts before anything not yet submitted: where some of that names this memory, its old contents must live until then.
-    const waits = this.#named.has(b.gpu);
-    if (!waits || this.#uploadTop + plain.byteLength > UPLOAD_BYTES) {
-      if (waits) this.flush();
-      queue.writeBuffer(b.gpu, to.offset * 4, plain);
-      return;
+    // writeBuffer acts before anything not yet submitted; where that names this memory, its old contents must live until then.
+    if (this.#named.has(b.gpu) && this.#upload(b.gpu, to.offset * 4, plain)) return;
+    this.#device.queue.writeBuffer(b.gpu, to.offset * 4, plain);
+  }
+
+  /** Writes in the order of the commands being gathered, by way of a buffer of its own. False: no room, they were submitted instead. */
+  #upload(gpu: GPUBuffer, at: number, data: ArrayBufferView<ArrayBuffer>): boolean {
+    const top = this.#uploadTop;
+    if (top + data.byteLength > UPLOAD_BYTES) {
+      this.flush();
+      return false;
     }
     const { COPY_SRC, COPY_DST } = GPUBufferUsage;
     this.#uploads ??= this.#device.createBuffer({ label: 'uploads', size: UPLOAD_BYTES, usage: COPY_SRC | COPY_DST });
-    queue.writeBuffer(this.#uploads, this.#uploadTop, plain);
-    this.#commands().copyBufferToBuffer(this.#uploads, this.#uploadTop, b.gpu, to.offset * 4, plain.byteLength);
-    this.#uploadTop += plain.byteLength;
+    this.#device.queue.writeBuffer(this.#uploads, top, data);
+    this.#commands().copyBufferToBuffer(this.#uploads, top, gpu, at, data.byteLength);
+    this.#uploadTop = top + data.byteLength;
+    return true;
   }
 
   read(from: Slice, dtype: 'f32'): Promise<Float32Array>;
