@@ -1,6 +1,7 @@
 /** Ways to compute a product on WebGPU, and which to take where nobody measured. What each is worth: README.md. */
 import { type AdapterFacts, ceilDiv, grid1d, type Rule, type Variant } from '../common/spec.ts';
 import gemv from '../gen/matmul.gemv.wgsl.ts';
+import gemvNt from '../gen/matmul.gemv_nt.wgsl.ts';
 import quad from '../gen/matmul.quad.wgsl.ts';
 import shared from '../gen/matmul.shared.wgsl.ts';
 import small from '../gen/matmul.small.wgsl.ts';
@@ -65,6 +66,23 @@ function split(form: number, slices: number): Variant {
   };
 }
 
+const few = ({ m }: Shape) => m <= FEW;
+const fours = (...numbers: number[]) => numbers.every((x) => x % 4 === 0);
+
+const GEMV_NT: Variant = {
+  name: 'gemv',
+  applies: (s: Shape) => few(s) && fours(s.k, s.stride_a, s.stride_b),
+  ordered: false,
+  passes: [{ wgsl: gemvNt, entry: 'matmul_gemv', grid: ({ n, batch }: Shape) => grid1d(batch * ceilDiv(n, 4)) }],
+};
+
+const gemvAlongN = (form: number): Variant => ({
+  name: 'gemv',
+  applies: (s: Shape) => few(s) && fours(s.n, s.stride_b),
+  ordered: false,
+  passes: [{ wgsl: gemv, entry: 'matmul_gemv', constants: { form }, grid: ({ n, batch }: Shape) => grid1d(batch * ceilDiv(n, 16)) }],
+});
+
 /**
  * NT, the product of every forward pass, has ordered variants alone beyond FEW rows, so no split-K: how many rows share a launch must
  * not show in the bits of any of them, or a sampled token would depend on who else is in the batch.
@@ -72,15 +90,8 @@ function split(form: number, slices: number): Variant {
 export function variants(form: Form): readonly Variant[] {
   const code = { nn: 0, nt: 1, tn: 2 }[form];
   const constants = { form: code };
-  /** Columns per workgroup, and what b's vectors of four lie along: matmul.gemv.wgsl. */
-  const [columns, along] = form === 'nt' ? ([4, 'k'] as const) : ([16, 'n'] as const);
   return [
-    {
-      name: 'gemv',
-      applies: (s: Shape) => s.m <= FEW && s[along] % 4 === 0 && s.stride_b % 4 === 0,
-      ordered: false,
-      passes: [{ wgsl: gemv, entry: 'matmul_gemv', constants, grid: ({ n, batch }: Shape) => grid1d(batch * ceilDiv(n, columns)) }],
-    },
+    form === 'nt' ? GEMV_NT : gemvAlongN(code),
     smallTile(code, 2),
     smallTile(code, 4),
     smallTile(code, 8),

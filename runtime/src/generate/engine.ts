@@ -101,8 +101,8 @@ interface Running {
 }
 
 /**
- * More rows than those for which a matmul kernel has a path of its own: DIRECT_ROWS (wasm), FEW (webgpu) in
- * kernels/src/matmul/matmul.ts. engine.test.ts compares single rows with large batches bit for bit.
+ * More rows than those for which a matmul kernel adds in another order: DIRECT_ROWS (wasm) in kernels/src/matmul/matmul.ts, FEW
+ * (webgpu) in variants.ts beside it. engine.test.ts compares single rows with large batches bit for bit.
  */
 const MIN_ROWS = { wasm: 32, webgpu: 8, reference: 1 } as const;
 /** Steps between two read-backs. On wasm a read is a copy; on webgpu it is a round trip of some 100 us that would stall each step. */

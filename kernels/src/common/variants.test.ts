@@ -1,0 +1,54 @@
+/**
+ * Plan. Choice among variants, on a spec made for it: features decide what there is, `applies` what can run, the first rule that holds
+ * and can run wins, none: the entry's own WGSL. Errors name what there is. A variant that cannot compute the params is refused.
+ */
+
+import { testDevice } from '@eagrl/testing';
+import { expect, test } from 'vitest';
+import { softmax } from '../softmax/softmax.ts';
+import { launchWebgpu } from './launch.ts';
+import type { KernelSpec, Variant } from './spec.ts';
+import { applicable, pickable, pickVariant, variantOf } from './variants.ts';
+
+const variant = (name: string, from: number, features: string[] = []): Variant => ({
+  name,
+  features,
+  applies: ({ rows }) => rows >= from,
+  ordered: true,
+  passes: [{ wgsl: softmax.wgsl, entry: 'softmax_fwd', grid: softmax.entries.softmax_fwd.grid }],
+});
+const rule = (name: string, to: number) => ({ variant: name, when: ({ rows }: { rows: number }) => rows <= to });
+const entry = {
+  ...softmax.entries.softmax_fwd,
+  variants: [variant('lanes', 0, ['subgroups']), variant('many', 10), variant('any', 0)],
+  rules: ({ software }: { software: boolean }) => [rule('lanes', software ? 0 : 5), rule('many', 20)],
+};
+const spec: KernelSpec = { ...softmax, entries: { softmax_fwd: entry } };
+
+const gpu = { software: false, features: new Set(['subgroups']) };
+const plain = { software: false, features: new Set<string>() };
+const rows = (n: number) => ({ rows: n, cols: 4 });
+
+test('features and params decide what can run', () => {
+  expect(applicable(entry, rows(9), gpu)).toEqual(['default', 'lanes', 'any']);
+  expect(applicable(entry, rows(10), plain)).toEqual(['default', 'many', 'any']);
+  expect(pickable(entry, gpu)).toEqual(['default', 'lanes', 'many']);
+  expect(pickable(entry, plain)).toEqual(['default', 'many']);
+});
+
+test('the first rule that holds and can run wins, else the default', () => {
+  expect(pickVariant(entry, rows(5), gpu)).toBe('lanes');
+  expect(pickVariant(entry, rows(5), { ...gpu, software: true })).toBe('default');
+  expect(pickVariant(entry, rows(5), plain)).toBe('default');
+  expect(pickVariant(entry, rows(20), gpu)).toBe('many');
+  expect(pickVariant(entry, rows(21), gpu)).toBe('default');
+  expect(pickVariant(softmax.entries.softmax_fwd, rows(5), gpu)).toBe('default');
+});
+
+test('an unknown variant and one that cannot compute the params are refused by name', async () => {
+  expect(() => variantOf(spec, 'softmax_fwd', 'fast')).toThrow("no variant 'fast'; it has default, lanes, many, any");
+  const x = new Float32Array(4);
+  await expect(launchWebgpu(await testDevice(), spec, 'softmax_fwd', { x }, rows(1), 'many')).rejects.toThrow(
+    "variant 'many' cannot compute",
+  );
+});
