@@ -6,6 +6,7 @@ import { SafetensorsError } from './safetensors.ts';
 /** Largest |q| of a whole-number format. */
 const QMAX = { int8: 127, int4: 7 } as const;
 const MAX_F16 = 65_504;
+const MAX_F32 = 3.4028234663852886e38;
 
 /**
  * Encodes rows of `k` elements. f16: rounded to nearest, ties to even. int8, int4: per group s = max |w| / qmax, rounded up to a bfloat16,
@@ -28,55 +29,60 @@ export function encodeRows(
     for (let row = 0; row < rows; row++) halves.set(f32ToF16(data.subarray(row * k, (row + 1) * k)), row * width);
     return { w, scales };
   }
-  checkRange(data, Number.MAX_VALUE, dtype, name);
+  checkRange(data, MAX_F32, dtype, name);
   const bytes = new Uint8Array(w.buffer);
   const pairs = new Uint16Array(scales.buffer);
   const rowBytes = 4 * rowWords(dtype, k);
   const rowScales = 2 * scaleWords(dtype, k);
   for (let row = 0; row < rows; row++) {
     for (let g = 0; g * GROUP < k; g++) {
-      const from = row * k + g * GROUP;
-      const group = data.subarray(from, Math.min(from + GROUP, (row + 1) * k));
-      const scale = groupScale(group, QMAX[dtype]);
-      pairs[row * rowScales + g] = scale.bits;
-      if (dtype === 'int8') putBytes(bytes, row * rowBytes + g * GROUP, group, scale.value);
-      else putNibbles(bytes, row * rowBytes + (g * GROUP) / 2, group, scale.value);
+      const start = row * k + g * GROUP;
+      const end = Math.min(start + GROUP, (row + 1) * k);
+      const scale = groupScale(data, start, end, QMAX[dtype]);
+      pairs[row * rowScales + g] = scale >>> 16;
+      if (dtype === 'int8') putBytes(bytes, row * rowBytes + g * GROUP, data, start, end);
+      else putNibbles(bytes, row * rowBytes + (g * GROUP) / 2, data, start, end);
     }
   }
   return { w, scales };
 }
 
+/** The scale in hand, as a number and as bits. */
 const float = new Float32Array(1);
 const bits = new Uint32Array(float.buffer);
 
-/** The smallest bfloat16 s with max |w| <= qmax s; 0 for a group of zeros. */
-function groupScale(group: Float32Array, qmax: number): { bits: number; value: number } {
+/** Bits of the smallest bfloat16 s with max |w| <= qmax s, left in `float`; 0 for a group of zeros. */
+function groupScale(data: Float32Array, start: number, end: number, qmax: number): number {
   let most = 0;
-  for (const v of group) most = Math.max(most, Math.abs(v));
+  for (let i = start; i < end; i++) {
+    const v = Math.abs(data[i]);
+    if (v > most) most = v;
+  }
   float[0] = most / qmax;
   bits[0] = (bits[0] + 0xffff) & 0xffff0000;
-  return { bits: bits[0] >>> 16, value: float[0] };
+  return bits[0];
 }
 
-const quotient = (v: number, scale: number): number => (scale === 0 ? 0 : Math.round(v / scale));
-
-function putBytes(bytes: Uint8Array, at: number, group: Float32Array, scale: number): void {
-  for (let i = 0; i < group.length; i++) bytes[at + i] = quotient(group[i], scale);
+function putBytes(bytes: Uint8Array, at: number, data: Float32Array, start: number, end: number): void {
+  const scale = float[0] || 1;
+  for (let i = start; i < end; i++) bytes[at + i - start] = Math.round(data[i] / scale);
 }
 
 /** Element i of eight goes into byte i mod 4, the upper four into the high halves; what a row leaves free is q = 0. */
-function putNibbles(bytes: Uint8Array, at: number, group: Float32Array, scale: number): void {
+function putNibbles(bytes: Uint8Array, at: number, data: Float32Array, start: number, end: number): void {
+  const scale = float[0] || 1;
   for (let b = 0; b < GROUP / 2; b++) {
-    const i = 8 * (b >> 2) + (b & 3);
-    const low = i < group.length ? quotient(group[i], scale) : 0;
-    const high = i + 4 < group.length ? quotient(group[i + 4], scale) : 0;
+    const i = start + 8 * (b >> 2) + (b & 3);
+    const low = i < end ? Math.round(data[i] / scale) : 0;
+    const high = i + 4 < end ? Math.round(data[i + 4] / scale) : 0;
     bytes[at + b] = (low + 8) | ((high + 8) << 4);
   }
 }
 
 function checkRange(data: Float32Array, most: number, dtype: WeightType, name: string): void {
-  const at = data.findIndex((v) => !(Math.abs(v) <= most && Number.isFinite(v)));
-  if (at < 0) return;
-  const cure = Number.isFinite(data[at]) ? 'load the model as f32 or int8' : 'restore the file from its source';
-  throw new SafetensorsError(`'${name}': holds ${data[at]}, which ${dtype} cannot; ${cure}`);
+  for (let i = 0; i < data.length; i++) {
+    if (Math.abs(data[i]) <= most) continue;
+    const cure = Number.isFinite(data[i]) ? 'load the model as f32 or int8' : 'restore the file from its source';
+    throw new SafetensorsError(`'${name}': holds ${data[i]}, which ${dtype} cannot; ${cure}`);
+  }
 }

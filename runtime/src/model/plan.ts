@@ -44,6 +44,8 @@ export interface MemoryPlan {
   readonly bytes: number;
   /** The largest single buffer: a device has a limit for that too. */
   readonly largest: PlanLine;
+  /** What would need less. */
+  readonly advice: string;
 }
 
 const F32 = 4;
@@ -54,6 +56,12 @@ const LOGITS_CHUNK = 4 * 1024 * 1024;
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 const count = (n: number): string => n.toLocaleString('en-US');
+
+/** The switches for weights that are not yet set. */
+function fewerBits({ lora, dtype }: Workload): string {
+  if (!lora) return 'model.use_peft true with model.dtype int4, ';
+  return dtype === 'int4' ? '' : 'model.dtype int4, ';
+}
 
 /** Bytes of a model's weights, and the arithmetic. */
 function weightsOf(c: TransformerConfig, dtype: WeightType): { bytes: number; how: string } {
@@ -133,6 +141,7 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
     lines,
     bytes: sum(lines.map((l) => l.bytes)),
     largest: buffers.reduce((a, b) => (b.bytes > a.bytes ? b : a)),
+    advice: `try ${fewerBits(work)}${work.gradientCheckpointing ? '' : 'model.gradient_checkpointing true, '}fewer prompts or completions at a time, shorter ones, or a smaller model`,
   };
 }
 
@@ -234,8 +243,7 @@ type Device = Pick<DeviceInfo, 'backend' | 'adapter' | 'maxBufferBytes' | 'maxBi
  */
 export function verdict(plan: MemoryPlan, info: Device): { readonly fits: boolean; readonly text: string } {
   const limit = Math.min(info.maxBufferBytes, info.maxBindingBytes);
-  const advice =
-    'try model.use_peft true with model.dtype int4, model.gradient_checkpointing true, fewer prompts or completions at a time, shorter ones, or a smaller model';
+  const { advice } = plan;
   const terms = plan.lines.filter((l) => l.bytes > plan.bytes / 100).map((l) => `${showBytes(l.bytes)} for ${l.name}`);
   const needs = `needs ${terms.join(' + ')} = ${showBytes(plan.bytes)}`;
   if (info.backend === 'wasm') {
