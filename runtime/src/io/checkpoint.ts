@@ -53,7 +53,7 @@ const LOAD_CHUNK = 4 * 1024 * 1024;
 
 /**
  * Fills a store, a chunk at a time: host memory does not grow with the model. @throws SafetensorsError as {@link checkParams}, before
- * anything is written.
+ * anything is written; for a NaN or an infinity when its tensor is reached.
  */
 export function loadParams(store: ParamStore, tensors: ReadonlyMap<string, StoredTensor>, options: LoadOptions = {}): void {
   checkParams(store.list, tensors, options);
@@ -66,6 +66,7 @@ function fill(store: ParamStore, tensors: ReadonlyMap<string, StoredTensor>): vo
     const length = sizeOf(p.shape);
     for (let at = 0; at < length; at += LOAD_CHUNK) {
       const data = stored.read(at, Math.min(length, at + LOAD_CHUNK));
+      refuseNonFinite(p.name, data, at);
       store.ctx.backend.write({ ...p.value.slice, offset: p.value.slice.offset + at, length: data.length }, data);
     }
   }
@@ -87,8 +88,18 @@ export function loadWeights(
     const file = tensors.get(m.name) as StoredTensor;
     const [rows, k] = m.shape;
     const step = Math.max(1, Math.floor(LOAD_CHUNK / k));
-    for (let row = 0; row < rows; row += step) stored?.writeRows(m, row, file.read(row * k, Math.min(rows, row + step) * k));
+    for (let row = 0; row < rows; row += step) {
+      const data = file.read(row * k, Math.min(rows, row + step) * k);
+      refuseNonFinite(m.name, data, row * k);
+      stored?.writeRows(m, row, data);
+    }
   }
+}
+
+/** A NaN would reach every number of the model. */
+function refuseNonFinite(name: string, data: Float32Array, offset: number): void {
+  for (let i = 0; i < data.length; i++)
+    if (!Number.isFinite(data[i])) throw new SafetensorsError(`'${name}': element ${offset + i} is ${data[i]}; weights must be finite`);
 }
 
 /** All parameters, ready to be written in the model's dtype. */

@@ -56,6 +56,12 @@ const REASONS: Readonly<Record<string, string>> = {
   num_local_experts: 'mixtures of experts are not computed',
 };
 
+/**
+ * What is made for each layer and each position before any weight is looked at: a file may not ask for more than there are models for. Other
+ * sizes are compared with the weights.
+ */
+const MOST: Readonly<Record<string, number>> = { num_hidden_layers: 10_000, max_position_embeddings: 2 ** 21 };
+
 /** Class names that config.json's `architectures` may hold. */
 const ARCHITECTURES: Readonly<Record<ModelType, string>> = {
   qwen2: 'Qwen2ForCausalLM',
@@ -80,6 +86,8 @@ export function parseTransformerConfig(json: unknown): TransformerConfig {
     const value = raw[key] ?? fallback;
     if (!Number.isInteger(value) || (value as number) < 1)
       throw new ModelConfigError(`config: ${key} is ${show(raw[key])}; expected a whole number above 0`);
+    const most = MOST[key] ?? 2 ** 31 - 1;
+    if ((value as number) > most) throw new ModelConfigError(`config: ${key} is ${show(raw[key])}; expected at most ${most}`);
     return value as number;
   };
   const real = (key: string, fallback: number): number => {

@@ -118,7 +118,12 @@ export function checkModelFolder(folder: ModelFolder): void {
 export function loadPolicy(ctx: Context, folder: ModelFolder, lora?: LoraConfig, dtype: WeightType = 'f32'): Policy {
   const policy = emptyPolicy(ctx, folder, lora, dtype);
   const { model } = policy;
-  refused('model', () => withWeights(folder.path, (tensors) => loadWeights(model, tensors, untied(model.config))));
+  try {
+    refused('model', () => withWeights(folder.path, (tensors) => loadWeights(model, tensors, untied(model.config))));
+  } catch (error) {
+    destroyPolicy(policy);
+    throw error;
+  }
   return policy;
 }
 
