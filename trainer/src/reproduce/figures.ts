@@ -70,7 +70,7 @@ interface Panel {
 
 /** Rows as lines, panels side by side on one list of labels. */
 function forest(label: string, rows: readonly Row[], panels: readonly Panel[]): string {
-  const [left, panelWidth, gap, top, height] = [270, 300, 52, 40, 26];
+  const [left, panelWidth, gap, top, height] = [290, 300, 52, 40, 26];
   const width = left + panels.length * panelWidth + (panels.length - 1) * gap + 24;
   const bottom = top + rows.length * height;
   const yOf = (i: number): number => top + (i + 0.5) * height;

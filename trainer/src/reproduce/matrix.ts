@@ -163,7 +163,7 @@ export function cellsOf(config: Config): Cell[] {
       ? [{ ...method, name: 'bayes', label: 'Bayes optimum (ceiling)', predictor: 'bayes' } as const]
       : []),
     policy({ ...ablation, name: 'no_stage1', label: 'without Stage 1', training: 'stage2', fromBase: true }),
-    policy({ ...ablation, name: 'star', label: `STaR, ${STAR_ROUNDS} rounds, for Stage 1; no Stage 2`, training: 'star' }),
+    policy({ ...ablation, name: 'star', label: 'STaR for Stage 1, no Stage 2', training: 'star' }),
     policy({
       ...ablation,
       name: 'no_attention',

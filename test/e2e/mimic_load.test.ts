@@ -1,0 +1,82 @@
+/**
+ * Plan: `eagrl data prepare` on a generated MIMIC-IV folder, killed by kill -9 while a small table is read, at three moments of the chart,
+ * and while it is written down; then run to its end.
+ *   what it writes is that of an unbroken load, byte for byte, and so is what a load from the finished cache writes
+ *   whole tables are not read again, the one at work is; nothing half-read is taken for whole
+ */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { generateMimicFolder } from '../../trainer/src/data/mimic_synthetic.ts';
+import { cliCommand, type Finished, signalAt, start } from './cli.ts';
+
+const work = mkdtempSync(join(tmpdir(), 'eagrl-mimic-load-'));
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+/** Large enough that the chart takes a while, small enough that all loads together take some seconds. */
+const SIZE = { stays: 300, rowsPerStay: 2000, seed: 5, gzip: true };
+beforeAll(() => generateMimicFolder({ ...SIZE, out: join(work, 'mimic') }), 120_000);
+
+const prepare = (name: string) =>
+  start(
+    cliCommand([
+      'data',
+      'prepare',
+      '--config',
+      'configs/mimic4.yaml',
+      '--data.path',
+      join(work, 'mimic'),
+      '--output-dir',
+      join(work, name),
+    ]),
+  );
+
+/** What was written, by file. */
+function written(name: string): string[] {
+  const folder = join(work, name, 'mimic4', 'data');
+  return readdirSync(folder).map((file) => `${file} ${readFileSync(join(folder, file), 'utf8')}`);
+}
+
+/** Starts a load and kills it `delay` ms after it says that it reads `table`. */
+async function killedAt(name: string, table: string, delay: number): Promise<Finished> {
+  const running = prepare(name);
+  let said = '';
+  running.child.stderr?.on('data', (text) => {
+    said += text;
+  });
+  return signalAt(running, 'SIGKILL', () => said.includes(`read ${table}`), delay);
+}
+/** The tables that a load read. */
+const tables = ({ stderr }: Finished): string[] => [...new Set([...stderr.matchAll(/read (\w+)/g)].map(([, table]) => table))];
+
+let whole: Finished;
+beforeAll(async () => {
+  whole = await prepare('whole').finished;
+}, 120_000);
+
+test('the unbroken load reads four tables', () => {
+  expect(whole.code, whole.stderr).toBe(0);
+  expect(tables(whole)).toEqual(['patients', 'admissions', 'icustays', 'chartevents']);
+  expect(written('whole')).toHaveLength(3);
+});
+
+test('killed four times, then finished: the same bytes, and no whole table read twice', { timeout: 300_000 }, async () => {
+  for (const [table, delay] of [
+    ['admissions', 0],
+    ['chartevents', 0],
+    ['chartevents', 150],
+    ['chartevents', 400],
+  ] as const) {
+    const killed = await killedAt('broken', table, delay);
+    expect(killed.signal, `${table} ${delay}`).toBe('SIGKILL');
+  }
+  const last = await prepare('broken').finished;
+  expect(last.code, last.stderr).toBe(0);
+  expect(tables(last)).toEqual(['chartevents']);
+  expect(written('broken')).toEqual(written('whole'));
+
+  const again = await prepare('broken').finished;
+  expect([again.code, tables(again)]).toEqual([0, []]);
+  expect(written('broken')).toEqual(written('whole'));
+});
