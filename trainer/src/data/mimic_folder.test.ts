@@ -253,6 +253,21 @@ describe('MIMIC-IV folder: bad input', () => {
       /none of 2 rows belongs to a stay/,
     ],
     [
+      'subject_id and hadm_id swapped among admissions',
+      (f: Files) => void (f['hosp/admissions'][0] = f['hosp/admissions'][0].replace('subject_id,hadm_id', 'hadm_id,subject_id')),
+      /icu\/icustays\.csv, column hadm_id: 1 of 1 rows, first row 2, are not in hosp\/admissions; is a column swapped/,
+    ],
+    [
+      'another patient in the column of patients',
+      (f: Files) => void (f['hosp/patients'][1] = f['hosp/patients'][1].replace('11,', '12,')),
+      /icustays\.csv, column subject_id: 1 of 1 rows, first row 2, are not in hosp\/patients/,
+    ],
+    [
+      'admissions of other patients',
+      (f: Files) => void (f['hosp/admissions'][1] = f['hosp/admissions'][1].replace('11,', '12,')),
+      /icustays\.csv, column subject_id with hadm_id: 1 of 1 rows/,
+    ],
+    [
       'charttime and storetime swapped',
       (f: Files) => f['icu/chartevents'].splice(1, 2, chart(220045, '80', '02 09:00', { stored: '02 08:00' })),
       /column storetime: before charttime in 1 of 1 rows/,

@@ -257,6 +257,7 @@ async function loadTable(connection: DuckDBConnection, name: TableName, source: 
       if (read.status === 'rejected') throw read.reason;
       if (name === 'chartevents') await checkChart(connection, source);
       else await checkRows(connection, name, source);
+      if (name === 'icustays') await checkStays(connection, source);
       await connection.run('COMMIT');
     } catch (error) {
       await connection.run('ROLLBACK').catch(() => undefined);
@@ -333,6 +334,27 @@ async function checkRows(connection: DuckDBConnection, name: TableName, { path }
   if (twice !== undefined) refuse(id, Number(twice[0]), `this id is already in row ${twice[1]}`);
   const [rows] = (await connection.runAndReadAll(`SELECT count(*)::INTEGER FROM ${name}`)).getRowsJS();
   if (rows[0] === 0) throw new DataError(`${shortName(path)}: no rows below the header`);
+}
+
+/** Most stays belong to an admission of their patient: otherwise two columns are swapped, or the files are of two releases. */
+async function checkStays(connection: DuckDBConnection, { path }: Source): Promise<void> {
+  const rows = async (sql: string) => (await connection.runAndReadAll(sql)).getRowsJS();
+  const lacking = (table: string, ...columns: readonly string[]) =>
+    `FROM icustays WHERE NOT EXISTS (SELECT 1 FROM ${table} WHERE ${columns.map((c) => `${table}.${c}::INTEGER = icustays.${c}::INTEGER`).join(' AND ')})`;
+  const [[all]] = await rows('SELECT count(*)::INTEGER FROM icustays');
+  for (const [table, ...columns] of [
+    ['patients', 'subject_id'],
+    ['admissions', 'hadm_id'],
+    ['admissions', 'subject_id', 'hadm_id'],
+  ] as const) {
+    const [[missing, line]] = await rows(`SELECT count(*)::INTEGER, min(line)::INTEGER ${lacking(table, ...columns)}`);
+    if ((missing as number) > (all as number) / 2) {
+      throw new DataError(
+        `${shortName(path)}, column ${columns.join(' with ')}: ${missing} of ${all} rows, first row ${line}, are not in hosp/${table}; ` +
+          'is a column swapped in one of the two, or are they of two releases?',
+      );
+    }
+  }
 }
 
 // ---------------------------------------------------------------- chart
