@@ -147,6 +147,20 @@ describe('bars', () => {
     expect(barLine({ name: 'x', ratio: 2, bar: 1, rule: '>=', pass: true })).toMatch(/^bar {2}x +2 {2}>= 1 {2}pass$/);
   });
 
+  test('tiny decoder beside jax-js: time, and the worse of the two losses', () => {
+    const step = { kernel: 'step', pass: 'decoder', shape: '4x64x64' } as const;
+    const rows = [
+      row({ ...step, median_ms: 10, rel_err: 2e-7 }),
+      row({ ...step, median_ms: 14, rel_err: 3e-5, provider: 'jax-js-wasm-1' }),
+      row({ ...step, median_ms: 100, provider: 'webgpu', ...swift }),
+      row({ ...step, median_ms: 120, provider: 'jax-js-webgpu', ...swift }),
+    ];
+    expect(barOf(rows, 'one thread: over jax-js')).toMatchObject({ ratio: 1.4, bar: 1.5, pass: false });
+    expect(barOf(rows, 'one thread: losses')).toMatchObject({ ratio: 3e-5, rule: '<=', pass: false });
+    expect(barOf(rows, 'SwiftShader: over jax-js')).toMatchObject({ ratio: 1.2, bar: 1, pass: true });
+    expect(barOf(rows.slice(0, 1), 'tiny decoder')).toBeUndefined();
+  });
+
   test('counts of a training step', () => {
     const counts = [{ name: 'step, webgpu', submits: 5, buffersCreated: 0 }];
     expect(barsOf({ rows: [], floors: {}, counts }).map((b) => [b.ratio, b.bar, b.pass])).toEqual([
