@@ -26,6 +26,7 @@ export {
   writeSafetensors,
 } from './io/safetensors.ts';
 export { openShards, parseShardIndex, planShards, type Shard, shardIndex } from './io/shards.ts';
+export { encodeRows } from './io/weight_format.ts';
 export { ADACARE_DEFAULTS, AdaCare, type AdaCareConfig, adacareParams } from './model/adacare.ts';
 export {
   attentionImportance,

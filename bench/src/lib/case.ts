@@ -7,6 +7,8 @@ type F32 = Float32Array<ArrayBuffer>;
 export interface BenchCase {
   readonly spec: KernelSpec;
   readonly entry: string;
+  /** Of the numbers that make the case what it is, where its entry's name ends with it; else f32. */
+  readonly dtype?: string;
   /** As it stands in the row's name: `512x704x256`. */
   readonly shape: string;
   readonly params: Params;
@@ -21,13 +23,17 @@ export interface BenchCase {
   readonly from?: 'normal' | 'full';
 }
 
-/** `softmax_fwd` of softmax is the pass `fwd`; an entry that does not begin with its kernel's name is a pass by its full name. */
-export function passOf({ spec, entry }: Pick<BenchCase, 'spec' | 'entry'>): string {
-  return entry.startsWith(`${spec.name}_`) ? entry.slice(spec.name.length + 1) : entry;
+/**
+ * `softmax_fwd` of softmax is the pass `fwd`, `qmatmul_nt_int8` of dtype int8 the pass `nt`; an entry that does not begin with its kernel's
+ * name is a pass by its full name.
+ */
+export function passOf({ spec, entry, dtype }: Pick<BenchCase, 'spec' | 'entry' | 'dtype'>): string {
+  const whole = dtype && entry.endsWith(`_${dtype}`) ? entry.slice(0, -dtype.length - 1) : entry;
+  return whole.startsWith(`${spec.name}_`) ? whole.slice(spec.name.length + 1) : whole;
 }
 
 /** `softmax/fwd/f32/512x1408`; a provider's name makes it a row's. */
-export const titleOf = (c: BenchCase): string => `${c.spec.name}/${passOf(c)}/f32/${c.shape}`;
+export const titleOf = (c: BenchCase): string => `${c.spec.name}/${passOf(c)}/${c.dtype ?? 'f32'}/${c.shape}`;
 
 /** Numbers that depend on the title and on the order of the calls only. */
 export class Draw {

@@ -7,7 +7,8 @@ import type { Measured } from './measure.ts';
 export interface Row {
   readonly kernel: string;
   readonly pass: string;
-  readonly dtype: 'f32';
+  /** Of the numbers: f32, or what a frozen matrix is kept as. */
+  readonly dtype: string;
   readonly shape: string;
   /** wasm-1, wasm or webgpu; a peer's name before it. */
   readonly provider: string;
@@ -53,7 +54,7 @@ export function rowOf(c: BenchCase, { provider, verdict, time, deviceMs }: Measu
   return {
     kernel: c.spec.name,
     pass: passOf(c),
-    dtype: 'f32',
+    dtype: c.dtype ?? 'f32',
     shape: c.shape,
     provider: provider.name,
     backend: provider.backend,

@@ -223,7 +223,7 @@ describe('loading', () => {
     expect(() => loadWeights(model, tensors)).toThrow(/Missing: 'model.layers.1.mlp.up_proj.weight'/);
     const odd = (numbers.get('model.layers.0.self_attn.o_proj.weight') as Float32Array).map((v, i) => (i === 7 ? Number.NaN : v));
     expect(() => loadWeights(model, file({ 'model.layers.0.self_attn.o_proj.weight': odd }))).toThrow(
-      /'model.layers.0.self_attn.o_proj.weight': holds NaN, which int4 cannot/,
+      /'model.layers.0.self_attn.o_proj.weight': element 7 is NaN; weights must be finite/,
     );
     model.destroy();
   });
