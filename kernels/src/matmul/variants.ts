@@ -28,6 +28,9 @@ export const FEW = 4;
 /** Workgroups that a GPU wants at the least; with fewer tiles, K is split or tiles are smaller. */
 const BUSY = 128;
 
+/** Elements of split-K's scratch at the most: 64 MiB. */
+const MOST_PARTS = 2 ** 24;
+
 const tiles = (rows: number, columns: number) => (s: Shape) => s.batch * ceilDiv(s.m, rows) * ceilDiv(s.n, columns);
 const squareTiles = tiles(TILE, TILE);
 /** Up to FEW rows matmul.wgsl adds in another order, so an ordered variant leaves them to it. */
@@ -50,8 +53,8 @@ function split(form: number, slices: number): Variant {
   const constants = { form, slices };
   return {
     name: `split_k_${slices}`,
-    // Fewer than four k for a slice are not worth a pass over its sums.
-    applies: (s: Shape) => many(s) && s.k >= 4 * slices,
+    // Fewer than four k for a slice are not worth a pass over its sums; outputs so many have tiles enough.
+    applies: (s: Shape) => many(s) && s.k >= 4 * slices && slices * s.batch * s.m * s.n <= MOST_PARTS,
     ordered: false,
     passes: [
       { wgsl: splitK, entry: 'matmul_split_k', constants, grid: (s: Shape) => grid1d(slices * squareTiles(s)) },
