@@ -239,8 +239,8 @@ test('engine: memory while prompts are read is bounded by the chunk, not by the 
   };
   const whole = await peak(1000, 1000);
   const chunked = await peak(1000, 64);
-  // Keys and values of 64 blocks: 4 B x 2 layers x 2 x 64 x 16 x 2 heads x 8.
-  const cache = 4 * 2 * 2 * 64 * 16 * 16;
+  // Keys and values of 256 blocks: 4 B x 2 layers x 2 x 256 x 4 x 2 heads x 8.
+  const cache = 4 * 2 * 2 * 256 * 4 * 16;
   expect(chunked - cache).toBeLessThan(0.15 * (whole - cache));
 });
 
@@ -261,8 +261,8 @@ test('engine: released blocks are used again, the cache grows once, destroy leav
   const random = new Random('release');
   let bytes = 0;
   for (let round = 0; round < 5; round++) {
-    // 12 sequences of up to 12 blocks: more than the first 64 blocks.
-    const seqs = engine.open(Array.from({ length: 12 }, () => random.ints(30, VOCAB)));
+    // 30 sequences of up to 12 blocks: more than the first 256 blocks.
+    const seqs = engine.open(Array.from({ length: 30 }, () => random.ints(30, VOCAB)));
     await engine.sample(seqs.map((seq, i) => request(seq, i, { maxTokens: 15 })));
     for (const s of seqs) engine.release(s);
     if (round === 0) bytes = ctx.backend.stats.liveBytes;

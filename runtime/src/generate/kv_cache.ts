@@ -13,7 +13,7 @@ import { EngineError } from './engine_error.ts';
 export type BlockList = number[];
 
 /** Blocks that exist at first, so that small runs grow once or never. */
-const FIRST_BLOCKS = 64;
+const FIRST_BLOCKS = 256;
 
 export class KvCache implements PagedKv {
   readonly blockSize: number;
@@ -40,6 +40,11 @@ export class KvCache implements PagedKv {
   /** Blocks that memory is held for. */
   get numBlocks(): number {
     return this.#references.length;
+  }
+
+  /** Blocks ever in use at the same time. */
+  get used(): number {
+    return this.#used;
   }
 
   /** Blocks that can still be handed out before the limit. */

@@ -114,8 +114,8 @@ describe('published shapes', () => {
     // r (in + out) of q and v in 32 layers.
     expect(bytesOf(small, 'gradients')).toBe(4 * 32 * 4 * (8192 + 5120));
     expect(bytesOf({ ...small, reference: true }, 'reference')).toBe(4 * (8_030_261_248 + 32 * 4 * (8192 + 5120)));
-    // 44 prompt blocks and 8 times 10 + 1 are 132: 256 blocks of 16 tokens.
-    expect(bytesOf(work, 'KV cache')).toBe(4 * 32 * 2 * 256 * 16 * 1024);
+    // 175 prompt blocks and 8 times 38 + 1 are 487: 512 blocks of 4 tokens.
+    expect(bytesOf(work, 'KV cache')).toBe(4 * 32 * 2 * 512 * 4 * 1024);
   });
 
   test('what cannot fit is refused with the arithmetic', () => {

@@ -50,7 +50,7 @@ export interface MemoryPlan {
 
 const F32 = 4;
 /** As generate/engine.ts and generate/kv_cache.ts have them. */
-const CACHE = { blockSize: 16, firstBlocks: 64, maxBytes: 2 ** 30, maxBatch: 256, prefillRows: 512 } as const;
+const CACHE = { blockSize: 4, firstBlocks: 256, maxBytes: 2 ** 30, maxBatch: 256, prefillRows: 512 } as const;
 /** As ops/lm_head.ts has it: elements of logits at a time, in multiples of 64 rows. */
 const LOGITS_CHUNK = 4 * 1024 * 1024;
 
@@ -210,7 +210,7 @@ function adapterActivations(c: TransformerConfig, lora: LoraConfig, tokens: numb
   );
 }
 
-/** Elements of keys and values: blocks of 16 tokens, the prompt's shared, capacity doubling from 64 blocks on. */
+/** Elements of keys and values: blocks of 4 tokens, the prompt's shared, capacity doubling from 256 blocks on. */
 function cacheElements(c: TransformerConfig, work: Workload): number {
   const { blockSize, firstBlocks, maxBytes } = CACHE;
   const blocksOf = (tokens: number) => Math.ceil(tokens / blockSize);

@@ -205,8 +205,8 @@ async function expand(
   const drafts = slots.map((slot, i) => {
     const tokens = Uint32Array.from([...slot.forced, ...completions[i].tokens]);
     const text = tokenizer.decode(tokens);
-    // Anything but one whole step ends the path: it is final, or it is broken and scores as unparsable.
-    const steps = STEP_END.test(text) ? parseSteps(text) : [];
+    // Anything but one whole step ends the path: it is final, or it is broken and scores as unparsable. So does a step where the path had to end.
+    const steps = slot.depth < config.max_depth && STEP_END.test(text) ? parseSteps(text) : [];
     const step = steps.length === 1 ? steps[0] : null;
     return { ...slot, tokens, text, step, answer: step ? null : parseAnswer(text) };
   });
