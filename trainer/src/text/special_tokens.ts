@@ -1,4 +1,4 @@
-/** Tokens that are never split: chat frame and the tags of the answer grammar. One id each, so that masks are id matches. */
+/** Chat frame and tags of the answer grammar: tokens of their own in our tokenizer, texts of several tokens in any other. */
 
 export const END_OF_TEXT = '<|endoftext|>';
 export const IM_START = '<|im_start|>';
