@@ -255,6 +255,14 @@ const rowwise: BenchCase[] = [
       state: Uint32Array.from({ length: 256 }, (_, i) => [7, Math.floor(i / 4), 0, 1][i % 4]),
     }),
   },
+  {
+    spec: sampling,
+    entry: 'repetition_penalty',
+    shape: `64x${VOCAB}`,
+    params: { rows: 64, vocab: VOCAB, penalty: 1.1 },
+    inputs: (d) => ({ logits: d.normals(64 * VOCAB, 3), seen: d.ints((64 * VOCAB) / 32, 2 ** 32), ids: d.ints(64, VOCAB) }),
+    steady: ['logits'],
+  },
 ];
 
 export const policy: readonly BenchCase[] = [...products, ...attentions, ...rowwise];

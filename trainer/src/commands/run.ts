@@ -42,7 +42,7 @@ function withRun(command: Command): Command {
 
 const single: readonly { readonly phase: Phase; readonly description: string }[] = [
   { phase: 'pretrain', description: 'train the base policy on generated clinical text' },
-  { phase: 'expert', description: 'train the ConCare experts and read their attention' },
+  { phase: 'expert', description: 'train the experts and read their attention' },
   { phase: 'mcts', description: 'Stage 1: search reasoning trajectories of train patients' },
   { phase: 'sft', description: 'Stage 1: distil the trajectories into the policy' },
   { phase: 'rl', description: 'Stage 2: attention-aligned policy optimisation' },

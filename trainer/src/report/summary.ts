@@ -9,7 +9,7 @@ export const EVAL_LABELS: Readonly<Record<EvalName, string>> = {
   sft_answer: 'Policy, SFT on bare answers',
   stage1: 'Policy after Stage 1',
   stage2: 'Policy after Stage 2',
-  expert: 'Expert (ConCare)',
+  expert: 'Expert',
   bayes: 'Bayes optimum (ceiling)',
 };
 
