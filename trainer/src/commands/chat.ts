@@ -43,6 +43,11 @@ export function registerChat(program: Command): void {
     .option('--prompt <text>', 'one question, its answer on stdout')
     .option('--system <text>', 'a system turn before the conversation')
     .option('--adapter <folder>', "a LoRA adapter: PEFT's adapter_config.json and adapter_model.safetensors")
+    .addOption(
+      new Option('--dtype <type>', 'how the weights are kept in memory')
+        .choices(configSchema.shape.model.unwrap().shape.dtype.unwrap().options)
+        .default('f32'),
+    )
     .addOption(new Option('--device <name>', 'where to run').choices(configSchema.shape.device.unwrap().options).default('auto'));
   for (const [name, { help }] of Object.entries(NUMBERS)) {
     command.option(`--${name} <n>`, help);
@@ -58,7 +63,8 @@ export function registerChat(program: Command): void {
       const prompt = flags.prompt ?? (process.stdin.isTTY ? null : (await text(process.stdin)).trim());
       if (prompt === '') throw new ConfigError('chat: the question is empty; give --prompt TEXT, or text on stdin');
       const device = flags['device'] as Config['device'];
-      const options = { model: model ?? null, adapter: flags.adapter ?? null, device, settings: settingsOf(flags) };
+      const dtype = flags['dtype'] as Config['model']['dtype'];
+      const options = { model: model ?? null, adapter: flags.adapter ?? null, device, dtype, settings: settingsOf(flags) };
       await withChat(options, (session, about) => (prompt === null ? converse(session, about) : answerOnce(session, prompt)));
     });
 }

@@ -17,7 +17,7 @@ import { type ChatOptions, type ChatSession, withChat } from './chat.ts';
 const work = mkdtempSync(join(tmpdir(), 'eagrl-chat-'));
 afterAll(() => rmSync(work, { recursive: true }));
 
-const base: ChatOptions = { model: null, adapter: null, device: 'wasm', settings: { maxNewTokens: 24, seed: 1 } };
+const base: ChatOptions = { model: null, adapter: null, device: 'wasm', dtype: 'f32', settings: { maxNewTokens: 24, seed: 1 } };
 const never = new AbortController().signal;
 
 async function say(session: ChatSession, text: string, signal = never) {
@@ -27,9 +27,16 @@ async function say(session: ChatSession, text: string, signal = never) {
 }
 
 describe('eagrl chat', () => {
+  it('keeps the weights in fewer bits when asked to', async () => {
+    await withChat({ ...base, dtype: 'int4' }, async (session, about) => {
+      expect(about).toMatch(/^qwen2, 3\.\d million weights as int4, context 2048/);
+      expect((await say(session, 'Is urea 12 abnormal?')).numTokens).toBeGreaterThan(0);
+    });
+  });
+
   it('streams, remembers, starts over, and stops', async () => {
     await withChat(base, async (session, about) => {
-      expect(about).toMatch(/^qwen2, 3\.\d million weights, context 2048, on WebAssembly/);
+      expect(about).toMatch(/^qwen2, 3\.\d million weights as f32, context 2048, on WebAssembly/);
       const first = await say(session, 'Is urea 12 abnormal?');
       expect(first.pieces.length).toBeGreaterThan(5);
       const second = await say(session, 'Is age 80 abnormal?');

@@ -1,6 +1,13 @@
 /** eagrl chat: a conversation with a model, with or without an adapter. (Node edge.) */
 import { existsSync } from 'node:fs';
-import { Context, type SamplingOptions as EngineSampling, openDevice, type SeqId } from '@eagrl/runtime';
+import {
+  Context,
+  type SamplingOptions as EngineSampling,
+  openDevice,
+  type SeqId,
+  transformerParams,
+  type WeightType,
+} from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import type { Policy } from '../policy.ts';
 import { loadAdapter, readAdapterFolder } from '../run/adapter_folder.ts';
@@ -118,6 +125,8 @@ export interface ChatOptions {
   readonly model: string | null;
   readonly adapter: string | null;
   readonly device: Config['device'];
+  /** How the model's matrices are kept. */
+  readonly dtype: WeightType;
   /** What a flag says; the rest comes from generation_config.json. */
   readonly settings: ChatSettings;
 }
@@ -141,11 +150,11 @@ export async function withChat<T>(options: ChatOptions, talk: (session: ChatSess
   const settings = { ...generationDefaults(source), ...options.settings };
   const backend = await openDevice({ device: options.device });
   try {
-    const policy = loadPolicy(new Context(backend), source, adapter?.lora);
+    const policy = loadPolicy(new Context(backend), source, adapter?.lora, options.dtype);
     if (adapter) loadAdapter(policy, adapter);
-    const weights = policy.model.params.list.reduce((n, p) => n + p.value.slice.length, 0);
+    const weights = transformerParams(policy.model.config).reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0);
     const { model_type: family, max_position_embeddings: context } = policy.model.config;
-    const about = `${family}, ${(weights / 1e6).toFixed(1)} million weights${adapter ? `, adapter of rank ${adapter.lora.r}` : ''}, context ${context}, on ${backend.info.adapter}`;
+    const about = `${family}, ${(weights / 1e6).toFixed(1)} million weights as ${options.dtype}${adapter ? `, adapter of rank ${adapter.lora.r}` : ''}, context ${context}, on ${backend.info.adapter}`;
     try {
       return await talk(new ChatSession(policy, settings), about);
     } finally {
