@@ -129,8 +129,8 @@ describe('published shapes', () => {
     const gpu = { backend: 'webgpu', adapter: 'a GPU', maxBufferBytes: 2 ** 31, maxBindingBytes: 2 ** 27 } as const;
     expect(() => checkFits(plan, gpu)).toThrow(/needs a buffer of 32.1 GB for weights \(one buffer\); a GPU binds at most 134.2 MB/);
     const advice = (w: Workload) => planMemory(llama8b, w).advice;
-    expect(advice({ ...work, lora })).toMatch(/^try model.dtype int4, fewer/);
-    expect(advice({ ...work, lora, dtype: 'int4' })).toMatch(/^try fewer prompts/);
+    expect(advice({ ...work, lora })).toMatch(/^try model.dtype int4, model.gradient_checkpointing true, fewer/);
+    expect(advice({ ...work, lora, dtype: 'int4', gradientCheckpointing: true })).toMatch(/^try fewer/);
     checkFits(planMemory(parseTransformerConfig({ ...shape, model_type: 'qwen2' }), work), wasm);
   });
 });

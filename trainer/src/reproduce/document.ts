@@ -7,7 +7,7 @@ import { type ExpertRow, expertTable } from './experts.ts';
 import { FIGURES } from './figures.ts';
 import { GROUPS, type Group } from './matrix.ts';
 import type { Row } from './rows.ts';
-import { GROUP_TITLES, groupTable, markdown, type Table } from './tables.ts';
+import { GROUP_TITLES, groupTable, markdown, type Table, timeless } from './tables.ts';
 
 /** Published figures on the same 200 TJH test patients, AUROC / AUPRC in percent. Source: eag-rl.md section 7, ehr-llm-benchmark. */
 const TJH_ANCHORS: readonly (readonly [name: string, auroc: number, auprc: number])[] = [
@@ -136,9 +136,9 @@ ${transfer}${
 ## Cost
 
 All pieces of this run. Tokens: trained on, searched or written; the expert reads numbers. GFLOP: counted by the kernels' own formulas, a
-multiply-add as two, over every launch; seconds are wall time of the machine as it was.
+multiply-add as two, over every launch. Seconds, which no two runs share, are in \`tables/phases.md\` and, piece by piece, in \`tables/cost.md\`.
 
-${markdown(phases)}
+${markdown(timeless(phases))}
 ## Config
 
 Each row's own changes are in \`cells/<hash>/node.json\`.

@@ -100,7 +100,7 @@ export function costTable(costs: readonly Cost[]): Table {
   };
 }
 
-const giga = (flops: number): string => (flops / 1e9).toFixed(1);
+const giga = (flops: number): string => (flops < 1e9 ? (flops / 1e9).toPrecision(2) : (flops / 1e9).toFixed(1));
 
 /** The same summed by phase, in the order of the first piece of each. */
 export function phaseTable(costs: readonly Cost[]): Table {
@@ -122,6 +122,12 @@ export function phaseTable(costs: readonly Cost[]): Table {
       line('all', costs),
     ],
   };
+}
+
+/** The columns of a table that do not depend on when it was made: all but seconds, and rates per second. */
+export function timeless({ head, body }: Table): Table {
+  const kept = head.flatMap((name, i) => (/^seconds$|\/s$/.test(name) ? [] : [i]));
+  return { head: kept.map((i) => head[i]), body: body.map((row) => kept.map((i) => row[i])) };
 }
 
 export function markdown({ head, body }: Table): string {
