@@ -1,59 +1,70 @@
 // Matrix product; forms and formula in matmul.wgsl. B is packed once, by all threads, into panels of 8 columns (phase 1,
 // shared scratch, (batch, panel, k, 8), ragged columns zero). Then tiles of MC x NC outputs are independent work items: the
-// tile's rows of A are packed into the thread's own scratch in panels of 8 rows, KC deep, so that one A block (32 KiB) and one
-// B panel (8 KiB) stay in L1; the inner block is 4 rows x 8 columns in 8 registers, A by load32_splat.
+// tile's rows of A are packed into the thread's own scratch in panels of 12 rows, KC deep, so that one A block (36 KiB) and one
+// B panel (8 KiB) stay near; the inner block is 6 rows x 8 columns in 12 registers, A by load32_splat: 8 accumulators are as many as the
+// latency of two multiply-adds a cycle needs, and leave none over (README.md).
 // Few rows of A (`direct` in matmul.ts) cannot pay for packing: rows of B are read in place.
 import { fma4, hsum4, TLS } from '../common/simd.as';
 
 /** The same numbers stand in matmul.ts, which counts the work items. */
-const MC: i32 = 32;
+const MC: i32 = 36;
 const NC: i32 = 128;
 const KC: i32 = 256;
 const PACK_K: i32 = 32;
 const STRIP: i32 = 32;
 
+/** Rows of a panel of A, and of a block. */
+const WA: i32 = 12;
+const MR: i32 = 6;
+/** Columns of a panel of B, and of a block. */
+const WB: i32 = 8;
+
 const NN: i32 = 0;
 const NT: i32 = 1;
 const TN: i32 = 2;
 
-/** Where a ragged 4 x 8 block goes before its valid part is copied: behind the A block of MC * KC floats. */
+/** Where a ragged 6 x 8 block goes before its valid part is copied: behind the A block of MC * KC floats. */
 // @ts-ignore: decorator
 @inline
 function edge(): usize {
   return TLS + <usize>(MC * KC * 4);
 }
 
-/** One panel: dst[k - k0][0..8) = src[k][x0..x0+8) for src (k, ld); columns at or beyond `limit` are zero. */
-function pack_cols(dst: usize, src: usize, ld: i32, x0: i32, limit: i32, k0: i32, k1: i32): void {
+/** One panel of `width` (a multiple of 4) columns: dst[k - k0][0..width) = src[k][x0..) for src (k, ld); columns from `limit` on are zero. */
+// @ts-ignore: decorator
+@inline
+function pack_cols(dst: usize, src: usize, ld: i32, x0: i32, limit: i32, k0: i32, k1: i32, width: i32): void {
   let s = src + ((<usize>k0 * ld + x0) << 2);
   const step = (<usize>ld) << 2;
-  if (x0 + 8 <= limit) {
+  if (x0 + width <= limit) {
     for (let k = k0; k < k1; k++) {
-      v128.store(dst, v128.load(s));
-      v128.store(dst, v128.load(s, 16), 16);
+      for (let x = 0; x < width; x += 4) v128.store(dst + ((<usize>x) << 2), v128.load(s + ((<usize>x) << 2)));
       s += step;
-      dst += 32;
+      dst += (<usize>width) << 2;
     }
     return;
   }
   const live = limit - x0;
   for (let k = k0; k < k1; k++) {
-    for (let x = 0; x < 8; x++) store<f32>(dst + ((<usize>x) << 2), x < live ? load<f32>(s + ((<usize>x) << 2)) : 0);
+    for (let x = 0; x < width; x++) store<f32>(dst + ((<usize>x) << 2), x < live ? load<f32>(s + ((<usize>x) << 2)) : 0);
     s += step;
-    dst += 32;
+    dst += (<usize>width) << 2;
   }
 }
 
-/** One panel: dst[k - k0][x - x0] = src[x][k] for src (x, ld); rows at or beyond `limit` are zero. */
-function pack_rows(dst: usize, src: usize, ld: i32, x0: i32, limit: i32, k0: i32, k1: i32): void {
+/** One panel of `width` (a multiple of 4) rows: dst[k - k0][x - x0] = src[x][k] for src (x, ld); rows at or beyond `limit` are zero. */
+// @ts-ignore: decorator
+@inline
+function pack_rows(dst: usize, src: usize, ld: i32, x0: i32, limit: i32, k0: i32, k1: i32, width: i32): void {
   const row = (<usize>ld) << 2;
+  const next = (<usize>width) << 2;
   const top = src + ((<usize>x0 * ld + k0) << 2);
   const depth = k1 - k0;
   const vec = depth & ~3;
-  for (let half = 0; half < 8; half += 4) {
-    const live = limit - x0 - half;
-    const s0 = top + <usize>half * row;
-    const d0 = dst + ((<usize>half) << 2);
+  for (let quad = 0; quad < width; quad += 4) {
+    const live = limit - x0 - quad;
+    const s0 = top + <usize>quad * row;
+    const d0 = dst + ((<usize>quad) << 2);
     let k = 0;
     if (live >= 4) {
       for (; k < vec; k += 4) {
@@ -66,17 +77,17 @@ function pack_rows(dst: usize, src: usize, ld: i32, x0: i32, limit: i32, k0: i32
         const ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
         const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
         const cd1 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-        const to = d0 + ((<usize>k) << 5);
+        const to = d0 + <usize>k * next;
         v128.store(to, v128.shuffle<f64>(ab0, cd0, 0, 2));
-        v128.store(to, v128.shuffle<f64>(ab0, cd0, 1, 3), 32);
-        v128.store(to, v128.shuffle<f64>(ab1, cd1, 0, 2), 64);
-        v128.store(to, v128.shuffle<f64>(ab1, cd1, 1, 3), 96);
+        v128.store(to + next, v128.shuffle<f64>(ab0, cd0, 1, 3));
+        v128.store(to + 2 * next, v128.shuffle<f64>(ab1, cd1, 0, 2));
+        v128.store(to + 3 * next, v128.shuffle<f64>(ab1, cd1, 1, 3));
       }
     }
     for (; k < depth; k++) {
       for (let x = 0; x < 4; x++) {
         const value: f32 = x < live ? load<f32>(s0 + <usize>x * row + ((<usize>k) << 2)) : 0;
-        store<f32>(d0 + ((<usize>k) << 5) + ((<usize>x) << 2), value);
+        store<f32>(d0 + <usize>k * next + ((<usize>x) << 2), value);
       }
     }
   }
@@ -110,14 +121,16 @@ function put1(c: usize, v: f32, alpha: f32, add: bool, bias: usize): void {
   store<f32>(c, r);
 }
 
-/** 4 x 8 outputs from packed panels of depth kc; only the first `rows` x `cols` of them are stored. */
+/** 6 x 8 outputs from packed panels of depth kc; only the first `rows` x `cols` of them are stored. */
 function block(a: usize, b: usize, kc: i32, c: usize, n: i32, rows: i32, cols: i32, alpha: f32, add: bool, bias: usize): void {
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
   let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
   let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
   let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+  let c40 = f32x4.splat(0), c41 = f32x4.splat(0);
+  let c50 = f32x4.splat(0), c51 = f32x4.splat(0);
   const end = b + ((<usize>kc) << 5);
-  // One k per turn: V8 spills registers when the turn is unrolled here (28 against 37 GFLOP/s).
+  // One k per turn, and each a where it is used: 12 sums, 2 of b and 1 of a are the 15 registers that V8 has.
   while (b < end) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
@@ -133,16 +146,24 @@ function block(a: usize, b: usize, kc: i32, c: usize, n: i32, rows: i32, cols: i
     const a3 = v128.load32_splat(a, 12);
     c30 = fma4(a3, b0, c30);
     c31 = fma4(a3, b1, c31);
-    a += 32;
+    const a4 = v128.load32_splat(a, 16);
+    c40 = fma4(a4, b0, c40);
+    c41 = fma4(a4, b1, c41);
+    const a5 = v128.load32_splat(a, 20);
+    c50 = fma4(a5, b0, c50);
+    c51 = fma4(a5, b1, c51);
+    a += 48;
     b += 32;
   }
   const row = (<usize>n) << 2;
-  if (rows >= 4 && cols >= 8) {
+  if (rows >= MR && cols >= WB) {
     const alpha4 = f32x4.splat(alpha);
     put(c, c00, c01, alpha4, add, bias);
     put(c + row, c10, c11, alpha4, add, bias);
     put(c + 2 * row, c20, c21, alpha4, add, bias);
     put(c + 3 * row, c30, c31, alpha4, add, bias);
+    put(c + 4 * row, c40, c41, alpha4, add, bias);
+    put(c + 5 * row, c50, c51, alpha4, add, bias);
     return;
   }
   const t = edge();
@@ -150,8 +171,10 @@ function block(a: usize, b: usize, kc: i32, c: usize, n: i32, rows: i32, cols: i
   v128.store(t, c10, 32); v128.store(t, c11, 48);
   v128.store(t, c20, 64); v128.store(t, c21, 80);
   v128.store(t, c30, 96); v128.store(t, c31, 112);
-  rows = min(rows, 4);
-  cols = min(cols, 8);
+  v128.store(t, c40, 128); v128.store(t, c41, 144);
+  v128.store(t, c50, 160); v128.store(t, c51, 176);
+  rows = min(rows, MR);
+  cols = min(cols, WB);
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < cols; j++) {
       const at = (<usize>j) << 2;
@@ -181,18 +204,19 @@ function tiles(form: i32, c: usize, a: usize, b: usize, bias: usize, m: i32, n: 
       // In steps of PACK_K: a cache line of a transposed A feeds two panels.
       for (let l = k0; l < k0 + kc; l += PACK_K) {
         const l1 = min(l + PACK_K, k0 + kc);
-        for (let i = i0; i < i1; i += 8) {
-          const to = TLS + ((<usize>((i - i0) >> 3) * kc + (l - k0)) << 5);
-          if (form == TN) pack_cols(to, az, m, i, m, l, l1);
-          else pack_rows(to, az, k, i, m, l, l1);
+        for (let p = 0; i0 + p * WA < i1; p++) {
+          const to = TLS + ((<usize>(p * kc + (l - k0)) * WA) << 2);
+          if (form == TN) pack_cols(to, az, m, i0 + p * WA, m, l, l1, WA);
+          else pack_rows(to, az, k, i0 + p * WA, m, l, l1, WA);
         }
       }
       const add = accumulate != 0 || k0 > 0;
       for (let j = j0; j < j1; j += 8) {
         const panel = bz + ((<usize>(j >> 3) * k + k0) << 5);
         const bj = has_bias && k0 == 0 ? bias + ((<usize>j) << 2) : 0;
-        for (let i = i0; i < i1; i += 4) {
-          const at = TLS + (<usize>((i - i0) >> 3) * kc << 5) + ((<usize>(i & 4)) << 2);
+        for (let i = i0; i < i1; i += MR) {
+          const r = i - i0;
+          const at = TLS + ((<usize>(r / WA * kc * WA + r % WA)) << 2);
           block(at, panel, kc, cz + ((<usize>i * n + j) << 2), n, i1 - i, j1 - j, alpha, add, bj);
         }
       }
@@ -210,7 +234,7 @@ function pack_b_cols(b: usize, n: i32, k: i32, stride_b: i32, packed: usize, lo:
     const k0 = (item % chunks) * PACK_K;
     const k1 = min(k0 + PACK_K, k);
     const from = b + ((<usize>z * stride_b) << 2);
-    for (let p = 0; p < panels; p++) pack_cols(packed + (((<usize>z * panels + p) * k + k0) << 5), from, n, p << 3, n, k0, k1);
+    for (let p = 0; p < panels; p++) pack_cols(packed + (((<usize>z * panels + p) * k + k0) << 5), from, n, p << 3, n, k0, k1, WB);
   }
 }
 
@@ -403,7 +427,7 @@ export function matmul_nt_pack(c: usize, a: usize, b: usize, bias: usize, m: i32
   const panels = (n + 7) >> 3;
   for (let item = lo; item < hi; item++) {
     const z = item / panels;
-    pack_rows(packed + ((<usize>item * k) << 5), b + ((<usize>z * stride_b) << 2), k, (item % panels) << 3, n, 0, k);
+    pack_rows(packed + ((<usize>item * k) << 5), b + ((<usize>z * stride_b) << 2), k, (item % panels) << 3, n, 0, k, WB);
   }
 }
 

@@ -5,7 +5,7 @@ import * as ref from './matmul.ref.ts';
 import { FEW, type Form, rules, type Shape, TILE, variants } from './variants.ts';
 
 /** Outputs per work item, k-rows per packing item, columns per direct item: matmul.as.ts. */
-const MC = 32;
+const MC = 36;
 const NC = 128;
 const PACK_K = 32;
 const STRIP = 32;
