@@ -231,6 +231,7 @@ const hasTable = async (connection: DuckDBConnection, name: string): Promise<boo
 async function loadTable(connection: DuckDBConnection, name: TableName, source: Source): Promise<void> {
   if (await hasTable(connection, name)) return;
   const bar = createProgress({ label: `read ${name}`, total: 100 });
+  bar.update(0);
   const { size } = statSync(source.path);
   let checked = 0;
   // DuckDB cannot say how far it is in a compressed file, so there the place of the check that runs beside it is shown, some way ahead.
