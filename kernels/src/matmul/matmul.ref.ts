@@ -1,21 +1,11 @@
 /** f64 oracle of matmul; the formula is in matmul.wgsl. */
+import type { Shape } from './variants.ts';
+
 interface Buffers {
   c: Float64Array;
   a: Float64Array;
   b: Float64Array;
   bias: Float64Array;
-}
-interface Shape {
-  m: number;
-  n: number;
-  k: number;
-  batch: number;
-  stride_a: number;
-  stride_b: number;
-  stride_c: number;
-  alpha: number;
-  accumulate: number;
-  has_bias: number;
 }
 type Index = (i: number, l: number, s: Shape) => number;
 
