@@ -9,7 +9,19 @@
  *   it says; `eagrl --help` runs.
  */
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -94,6 +106,12 @@ beforeAll(async () => {
 }, 240_000);
 
 afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+test('npx finds the command in a clone, which npm links before anything is built', () => {
+  const command = join(modules, '.bin', 'eagrl');
+  expect(realpathSync(command)).toBe(realpathSync(join(repo, 'trainer/bin/eagrl.js')));
+  accessSync(command, constants.X_OK);
+});
 
 test('npm installs the kernels into an empty project, offline', async () => {
   const empty = join(work, 'empty');
