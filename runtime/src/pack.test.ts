@@ -26,6 +26,7 @@ test('packGroups lays the prompt once and its completions behind it', () => {
     [5, 6, 6, 7],
   ];
   expect([...pack.seg]).toEqual(seg.flat());
+  expect(pack.pairs).toBe(3 + 2 * 2 + 3 + (2 + 1) + 1 + (1 + 1));
   expect([...pack.rows]).toEqual([1, 2, 1, 5]);
   expect([...pack.targets]).toEqual([3, 4, 5, 7]);
   expect([...pack.completionOf]).toEqual([0, 0, 2, 3]);
@@ -48,6 +49,8 @@ test('splitPacks keeps budgets and every completion token', () => {
       expect(joined('targets')).toEqual([...whole.targets]);
       expect(joined('completionOf')).toEqual([...whole.completionOf]);
       for (const p of packs) {
+        const seen = (i: number) => p.seg[4 * i + 1] - p.seg[4 * i] + i - p.seg[4 * i + 2] + 1;
+        expect(p.pairs).toBe([...p.ids.keys()].reduce((total, i) => total + seen(i), 0));
         p.rows.forEach((row, n) => {
           const follows = n > 0 && p.completionOf[n] === p.completionOf[n - 1];
           // Inside a completion the predicting row holds the token before; the first is predicted by the end of the prompt.

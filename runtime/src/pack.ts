@@ -19,6 +19,8 @@ export interface Pack {
   readonly positions: Uint32Array;
   /** (T, 4): [prefix_start, prefix_end, seg_start, q_end] per token. */
   readonly seg: Uint32Array;
+  /** Query-key pairs that the table lets see each other. */
+  readonly pairs: number;
   /** (N) one entry per completion token: the row of T whose hidden state predicts it, the token, and its completion. */
   readonly rows: Uint32Array;
   readonly targets: Uint32Array;
@@ -103,6 +105,7 @@ function packParts(parts: readonly Part[]): Pack {
   const completionOf = new Uint32Array(numTargets);
   let at = 0;
   let n = 0;
+  let pairs = 0;
   const segment = (tokens: Uint32Array, position: number, prefix: readonly [number, number], end: number) => {
     ids.set(tokens, at);
     for (let i = 0; i < tokens.length; i++) {
@@ -110,6 +113,7 @@ function packParts(parts: readonly Part[]): Pack {
       seg.set([prefix[0], prefix[1], at, end], (at + i) * 4);
     }
     at += tokens.length;
+    pairs += tokens.length * (prefix[1] - prefix[0]) + (tokens.length * (tokens.length + 1)) / 2;
   };
   for (const part of parts) {
     const start = at;
@@ -124,7 +128,7 @@ function packParts(parts: readonly Part[]): Pack {
       segment(tokens, part.prompt.length, [start, split], at + tokens.length);
     }
   }
-  return { ids, positions, seg, rows, targets, completionOf };
+  return { ids, positions, seg, pairs, rows, targets, completionOf };
 }
 
 /** Values per completion and token, laid out as the pack's (N): old logprobs, masks, weights. */

@@ -67,6 +67,7 @@ function packOf({ inputs }: Job): Pack {
     ids: inputs.ids as Uint32Array,
     positions: all.map((i) => i % SHAPE.tokens),
     seg: Uint32Array.from([...all].flatMap((i) => [0, 0, start(i), start(i) + SHAPE.tokens])),
+    pairs: (SHAPE.batch * SHAPE.tokens * (SHAPE.tokens + 1)) / 2,
     rows: all,
     targets: inputs.targets as Uint32Array,
     completionOf: all.map((i) => Math.floor(i / SHAPE.tokens)),

@@ -8,6 +8,8 @@ interface Shape {
   heads: number;
   kv_heads: number;
   head_dim: number;
+  /** Query-key pairs that are seen, for the count of operations alone; not given: those of one plain causal sequence. */
+  pairs?: number;
 }
 
 /** Rows (queries or keys) of one workgroup and of one WebAssembly work item; rows of one workgroup of attention_bwd_delta. */
@@ -32,8 +34,8 @@ const sizes = (p: Shape) => {
 const params = { tokens: 'u32', heads: 'u32', kv_heads: 'u32', head_dim: 'u32', scale: 'f32' } as const;
 const blocks = ({ tokens }: Shape) => ceilDiv(tokens, BLOCK);
 
-/** Floating-point operations of one product over the pairs of one plain causal sequence; packed sequences need fewer. */
-const product = ({ tokens, heads, head_dim }: Shape) => tokens * (tokens + 1) * heads * head_dim;
+/** Floating-point operations of one product over the pairs. */
+const product = ({ tokens, heads, head_dim, pairs = (tokens * (tokens + 1)) / 2 }: Shape) => 2 * pairs * heads * head_dim;
 const queryBytes = ({ tokens, heads, head_dim }: Shape) => 4 * tokens * heads * head_dim;
 const keyBytes = ({ tokens, kv_heads, head_dim }: Shape) => 4 * tokens * kv_heads * head_dim;
 const tableBytes = ({ tokens, heads }: Shape) => 8 * tokens * heads + 16 * tokens;

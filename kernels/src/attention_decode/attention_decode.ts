@@ -11,6 +11,8 @@ interface Decode {
   block_size: number;
   max_blocks: number;
   num_blocks: number;
+  /** Sum of seq_lens, for the count of operations alone; not given: every row as long as its table. */
+  pairs?: number;
 }
 interface Write {
   rows: number;
@@ -69,8 +71,7 @@ export const attentionDecode = {
       },
       grid: ({ rows, heads }: Decode) => grid1d(rows * heads),
       phases: [{ export: 'attention_decode', work: ({ rows, kv_heads }: Decode) => rows * kv_heads, grain: () => 1 }],
-      // The lengths are data: an upper bound, every row as long as its table.
-      flops: (p: Decode) => 4 * p.rows * p.heads * p.head_dim * p.max_blocks * p.block_size,
+      flops: (p: Decode) => 4 * (p.pairs ?? p.rows * p.max_blocks * p.block_size) * p.heads * p.head_dim,
       bytes: (p: Decode) =>
         8 * p.rows * p.heads * p.head_dim + 8 * Math.min(p.rows * p.max_blocks, p.num_blocks) * p.block_size * p.kv_heads * p.head_dim,
     },

@@ -315,6 +315,7 @@ export class Engine {
       rows,
     );
     const arrays = [ids, table.data];
+    const pairs: number[] = [];
     for (let step = 0; step < steps; step++) {
       const positions = new Uint32Array(rows);
       const slots = new Uint32Array(rows).fill(NO_SLOT);
@@ -329,6 +330,7 @@ export class Engine {
         state.set([r.request.seed, r.request.stream, position + 1, 1], i * 4);
       });
       arrays.push(positions, slots, seqLens, state);
+      pairs.push(sum(seqLens));
     }
     this.#cache.commit();
     const { views } = this.#ctx.fromMany(arrays);
@@ -337,7 +339,7 @@ export class Engine {
       ids: views[0],
       steps: Array.from({ length: steps }, (_, step) => {
         const [positions, slots, seqLens, state] = views.slice(2 + 4 * step);
-        return { rows: { positions, slots, seqLens, blockTable }, state };
+        return { rows: { positions, slots, seqLens, pairs: pairs[step], blockTable }, state };
       }),
     };
   }
@@ -396,6 +398,7 @@ export class Engine {
       positions: views[1],
       slots: views[2],
       seqLens: views[3],
+      pairs: sum(seqLens),
       blockTable: { ...views[4], shape: [count, table.width] },
     };
     return { ids: views[0], rows: decodeRows };
@@ -478,6 +481,8 @@ export class Engine {
     }
   }
 }
+
+const sum = (values: Uint32Array): number => values.reduce((a, b) => a + b, 0);
 
 /** Why the request is finished once `token` is its last, if it is. */
 function finishedBy({ request, tokens }: Running, token: number): Completion['finished'] | undefined {

@@ -159,6 +159,22 @@ test('a shared prompt gives what repeated prompts give', async () => {
   model.destroy();
 });
 
+test('operations are counted by the pairs that see each other: two groups of one pack cost what they cost alone', async () => {
+  const { ctx, model } = await build('wasm');
+  const groups = tinyGroups(new Random('operations'));
+  const cost = async (packed: typeof groups): Promise<number> => {
+    const pack = packGroups(packed);
+    const before = ctx.backend.stats.flops;
+    await run(ctx, model, [pack], 'logprobs', [new Float32Array(pack.rows.length).fill(1)]);
+    return ctx.backend.stats.flops - before;
+  };
+  const together = await cost(groups);
+  let apart = 0;
+  for (const g of groups) apart += await cost([g]);
+  expect(together).toBe(apart);
+  model.destroy();
+});
+
 test('micro-batches accumulate the gradient of the whole batch', async () => {
   const { ctx, model } = await build('wasm');
   const random = new Random('micro-batches');

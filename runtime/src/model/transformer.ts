@@ -34,6 +34,8 @@ export interface DecodeRows {
   readonly slots: Tensor;
   /** Keys each row sees, its own included; 0 for a row that only fills the batch. */
   readonly seqLens: Tensor;
+  /** Their sum. */
+  readonly pairs: number;
   readonly blockTable: Tensor;
 }
 
@@ -221,7 +223,7 @@ export class Transformer {
       const [positions, flatSeg] = views;
       const seg = { ...flatSeg, shape: [pack.ids.length, 4] };
       const x = embedding(ctx, this.weight('model.embed_tokens.weight'), pack.ids);
-      const attend: Attend = (_, q, k, v) => attention(ctx, q, k, v, seg, { heads, kvHeads, headDim });
+      const attend: Attend = (_, q, k, v) => attention(ctx, q, k, v, { seg, pairs: pack.pairs }, { heads, kvHeads, headDim });
       return this.#finalNorm(this.#layers(x, layers, { positions, attend, draw, read: pack.rows }));
     });
   }
@@ -285,6 +287,7 @@ export class Transformer {
       block_size: cache.blockSize,
       max_blocks: maxBlocks,
       num_blocks: cache.numBlocks,
+      pairs: rows.pairs,
       scale: 1 / Math.sqrt(headDim),
     });
     return o;

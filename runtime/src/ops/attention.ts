@@ -13,15 +13,27 @@ export interface HeadShape {
   readonly headDim: number;
 }
 
-/** `seg` must outlive the tape. */
-export function attention(ctx: Context, q: Tensor, k: Tensor, v: Tensor, seg: Tensor, { heads, kvHeads, headDim }: HeadShape): Tensor {
+/** What each token sees: `seg` (T, 4), which must outlive the tape, and how many query-key pairs that makes. */
+export interface Seen {
+  readonly seg: Tensor;
+  readonly pairs: number;
+}
+
+export function attention(
+  ctx: Context,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { seg, pairs }: Seen,
+  { heads, kvHeads, headDim }: HeadShape,
+): Tensor {
   expectTensor('attention', 'q', q, [-1, heads * headDim]);
   const tokens = q.shape[0];
   expectTensor('attention', 'k', k, [tokens, kvHeads * headDim]);
   expectTensor('attention', 'v', v, [tokens, kvHeads * headDim]);
   expectTensor('attention', 'seg', seg, [tokens, 4], 'u32');
   if (heads % kvHeads !== 0) throw new Error(`attention: ${heads} heads do not share ${kvHeads} key-value heads evenly`);
-  const params = { tokens, heads, kv_heads: kvHeads, head_dim: headDim, scale: 1 / Math.sqrt(headDim) };
+  const params = { tokens, heads, kv_heads: kvHeads, head_dim: headDim, pairs, scale: 1 / Math.sqrt(headDim) };
   const o = ctx.tensor(q.shape);
   const stats = ctx.tensor([tokens, heads, 2]);
   ctx.run(spec, 'attention_fwd', [o, stats, q, k, v, seg], params);
