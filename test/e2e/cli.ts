@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const loader = new URL('./typescript_loader.mjs', import.meta.url).href;
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const cli = fileURLToPath(new URL('../../trainer/src/cli.ts', import.meta.url));
+const cli = fileURLToPath(new URL('eagrl.ts', import.meta.url));
 
 export interface Finished {
   readonly code: number | null;

@@ -1,5 +1,5 @@
 /**
- * Lets a Node process of a test run the TypeScript sources: `node --conditions=@eagrl/source --import <this file> trainer/src/cli.ts`.
+ * Lets a Node process of a test run the TypeScript sources: `node --conditions=@eagrl/source --import <this file> test/e2e/eagrl.ts`.
  * The sources need no more than their types stripped (isolatedModules, verbatimModuleSyntax). What comes out is kept under the hash of
  * what went in, so that of many processes only the first pays; nothing is built beforehand, so nothing can be stale.
  */
