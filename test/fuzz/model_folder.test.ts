@@ -20,14 +20,8 @@ import {
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { main } from '../../trainer/src/commands/main.ts';
-import {
-  checkModelFolder,
-  destroyPolicy,
-  emptyPolicy,
-  loadPolicy,
-  readModelFolder,
-  writeModelFolder,
-} from '../../trainer/src/run/model_folder.ts';
+import { destroyPolicy, emptyPolicy } from '../../trainer/src/model_source.ts';
+import { checkModelFolder, loadPolicy, readModelFolder, writeModelFolder } from '../../trainer/src/run/model_folder.ts';
 import { ConfigError } from '../../trainer/src/util/errors.ts';
 
 const golden = (file: string) => JSON.parse(readFileSync(new URL(`../golden/${file}`, import.meta.url), 'utf8'));

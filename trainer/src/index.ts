@@ -19,6 +19,7 @@ export { type FilterCounts, filterTrajectories, type Trajectory } from './mcts/f
 export { type ScoreTerminals, type SearchCase, type SearchConfig, type SearchNode, type SearchTree, search } from './mcts/search.ts';
 export { bootstrapMetrics, type Interval, pairedBootstrap } from './metrics/bootstrap.ts';
 export { auroc, averagePrecision, classificationMetrics, METRIC_NAMES, type MetricName, type Metrics } from './metrics/classification.ts';
+export { destroyPolicy, type ModelSource } from './model_source.ts';
 // Policy, search and stages
 export { answerStops, generate, type Policy, promptTokens, type Rollout, type SamplingOptions, type Stops, tagStops } from './policy.ts';
 export type { Summary } from './report/summary.ts';
@@ -34,20 +35,22 @@ export {
   totalReward,
 } from './rewards/rewards.ts';
 export { FolderCheckpoints } from './run/checkpoints.ts';
-export { destroyPolicy, loadPolicy, type ModelFolder, type ModelSource, readModelFolder, writeModelFolder } from './run/model_folder.ts';
+export { FolderJournal } from './run/folder_journal.ts';
+export { loadPolicy, type ModelFolder, readModelFolder, writeModelFolder } from './run/model_folder.ts';
 export { type OpenRunOptions, openRunFolder, type RunFolder } from './run/run_folder.ts';
 export { bareAnswerExamples } from './stages/baseline.ts';
-export { type LoadedCohort, loadCohort, taskOf } from './stages/cohort.ts';
+export { type LoadedCohort, loadCohort } from './stages/cohort.ts';
 export { collectTrees, type DistillInputs, distill, selectTrajectories } from './stages/distill.ts';
 export { type ExpertFeatures, type Predictions, predict, score } from './stages/evaluate.ts';
 export { type ExpertResult, trainExperts } from './stages/expert.ts';
-export { Journal } from './stages/journal.ts';
+export { type Journal, MemoryJournal } from './stages/journal.ts';
 export { runPipeline } from './stages/pipeline.ts';
 export { baseModelConfig, corpusTokenizer, pretrain } from './stages/pretrain.ts';
 export { type RlInputs, trainRl } from './stages/rl.ts';
 export { type ScoreInput, type ScoreRow, scoreAnswersOnDevice } from './stages/score.ts';
 export { trainSft } from './stages/sft.ts';
 export { type CheckpointStore, type LoopState, type TrainingRun, trainLoop } from './stages/train_loop.ts';
+export { taskOf } from './tasks/configured.ts';
 export { mortalityTask } from './tasks/mortality.ts';
 export { readmissionTask } from './tasks/readmission.ts';
 export type { Example, Task } from './tasks/task.ts';

@@ -8,8 +8,8 @@
 import { readFileSync } from 'node:fs';
 import { AdamW, Context, openDevice } from '@eagrl/runtime';
 import { describe, expect, test } from 'vitest';
+import { emptyPolicy } from '../model_source.ts';
 import { answerStops, generate, type Policy, promptTokens } from '../policy.ts';
-import { emptyPolicy } from '../run/model_folder.ts';
 import { featureTokenMask, formatTrajectory, parseAnswer, parseSteps } from '../text/answer.ts';
 import { TAGS } from '../text/special_tokens.ts';
 import { rlGradients } from '../train/rl_step.ts';

@@ -1,5 +1,5 @@
 /** report.html: one file, no network, readable on screen (light, dark), on paper and without colour. */
-import { formatSeconds } from '../util/progress.ts';
+import { formatSeconds } from '../util/seconds.ts';
 import { bandChart, calibrationChart, featureChart, prChart, present, rocChart, stepChart } from './charts.ts';
 import { headlineTable } from './headline.ts';
 import { escapeHtml, percent } from './html.ts';

@@ -1,5 +1,5 @@
 /** The table every run ends with. */
-import { formatSeconds } from '../util/progress.ts';
+import { formatSeconds } from '../util/seconds.ts';
 import { EVAL_LABELS, EVAL_NAMES, type EvalRow, type PairedDifference, type Summary } from './summary.ts';
 
 const three = (x: number): string => x.toFixed(3);

@@ -9,24 +9,25 @@ import { configValue } from '../config/resolve.ts';
 import type { Config } from '../config/schema.ts';
 import type { CohortName } from '../data/transfer.ts';
 import type { Trajectory } from '../mcts/filter.ts';
+import { destroyPolicy } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
 import { FolderCheckpoints } from '../run/checkpoints.ts';
 import { completionsFile, completionsParquet } from '../run/completions.ts';
+import { FolderJournal } from '../run/folder_journal.ts';
 import { MetricsLogger } from '../run/metrics_logger.ts';
-import { destroyPolicy, type ModelFolder } from '../run/model_folder.ts';
+import type { ModelFolder } from '../run/model_folder.ts';
 import { folderAt, openWorkFolder, type RunFolder, readJson } from '../run/run_folder.ts';
 import { bareAnswerExamples } from '../stages/baseline.ts';
-import { taskOf } from '../stages/cohort.ts';
 import { collectTrees, distill, selectTrajectories } from '../stages/distill.ts';
 import { type Answers, answerSplit } from '../stages/evaluate.ts';
 import { type ExpertResult, type Member, readExperts, trainExperts } from '../stages/expert.ts';
-import { Journal } from '../stages/journal.ts';
 import { basePolicy, freshPolicy, trainedPolicy } from '../stages/policies.ts';
 import { trainRl } from '../stages/rl.ts';
 import { trainSft } from '../stages/sft.ts';
 import { resumePoint, TRACKS, type Track, trainingRun, withPolicy } from '../stages/sitting.ts';
 import { selfAnswers } from '../stages/star.ts';
 import type { TrainingRun } from '../stages/train_loop.ts';
+import { taskOf } from '../tasks/configured.ts';
 import type { Cohort } from '../types.ts';
 import { ConfigError } from '../util/errors.ts';
 import type { Progress } from '../util/progress.ts';
@@ -101,7 +102,7 @@ const folderOf = (store: CellStore, node: Node): RunFolder => folderAt(finished(
 
 /** The ensemble of a finished node. Attention is kept whole, so no K needs another training. */
 export function membersOf(store: CellStore, node: Node): Member[] {
-  const journal = new Journal(folderOf(store, node));
+  const journal = new FolderJournal(folderOf(store, node));
   return Array.from({ length: node.config.expert.ensemble }, (_, m) => {
     const member = journal.peek<Member>(`expert-${m + 1}`);
     if (member === null) throw new ConfigError(`${finished(store, node)} lacks state/expert-${m + 1}.json; remove the folder`);
@@ -130,7 +131,7 @@ export async function runNode(node: Node, around: Surroundings): Promise<NodeRes
     });
     run.log(`${run.resumed ? 'resume' : 'start'}: ${node.title}`);
     const checkpoints = new FolderCheckpoints(run, source, source.path);
-    const journal = new Journal(run);
+    const journal = new FolderJournal(run);
     const logger = new MetricsLogger({ folder: run.path, phases: TRACKS, resumeAt: resumePoint(checkpoints, journal), onWarning: warn });
     const before = journal.peek<number>('seconds') ?? 0;
     const seconds = () => before + (performance.now() - started) / 1000;
@@ -171,7 +172,7 @@ interface Workplace extends Surroundings {
   /** The node's. */
   readonly cohort: Cohort;
   readonly run: RunFolder;
-  readonly journal: Journal;
+  readonly journal: FolderJournal;
   readonly checkpoints: FolderCheckpoints;
   training(track: Track): TrainingRun;
 }

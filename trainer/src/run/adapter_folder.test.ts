@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { Context, openDevice } from '@eagrl/runtime';
 import { assertClose, Random } from '@eagrl/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { destroyPolicy } from '../model_source.ts';
 import { mergeLora } from '../stages/merge.ts';
 import { ConfigError } from '../util/errors.ts';
 import { loadAdapter, readAdapterFolder, writeTrained } from './adapter_folder.ts';
-import { BASE_POLICY, checkModelFolder, destroyPolicy, loadPolicy, readModelFolder } from './model_folder.ts';
+import { BASE_POLICY, checkModelFolder, loadPolicy, readModelFolder } from './model_folder.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'eagrl-adapter-'));
 const at = join(work, 'adapter');

@@ -3,9 +3,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { adapterConfig, type LoraConfig, loadParams, parseAdapterConfig, saveParams, writeSafetensors } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
+import { type ModelSource, refused } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
 import { ConfigError } from '../util/errors.ts';
-import { type ModelSource, readSafetensors, refused, writeModelFolder } from './model_folder.ts';
+import { readSafetensors, writeModelFolder } from './model_folder.ts';
 
 const CONFIG = 'adapter_config.json';
 const WEIGHTS = 'adapter_model.safetensors';

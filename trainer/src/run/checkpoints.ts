@@ -15,12 +15,13 @@ import {
   saveParams,
   writeSafetensors,
 } from '@eagrl/runtime';
+import type { ModelSource } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
 import type { CheckpointStore, LoopState } from '../stages/train_loop.ts';
 import { writeDirectoryAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
 import { writeTrained } from './adapter_folder.ts';
-import { type ModelSource, readSafetensors } from './model_folder.ts';
+import { readSafetensors } from './model_folder.ts';
 import { checkCheckpointConfig, type RunFolder, readJson } from './run_folder.ts';
 
 const WEIGHTS = 'param.';

@@ -18,10 +18,11 @@ import {
 } from '@eagrl/runtime';
 import { Random } from '@eagrl/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { destroyPolicy } from '../model_source.ts';
 import { answerStops } from '../policy.ts';
 import { chatPrompt } from '../text/chat.ts';
 import { ConfigError } from '../util/errors.ts';
-import { BASE_POLICY, checkModelFolder, destroyPolicy, loadPolicy, readModelFolder, writeModelFolder } from './model_folder.ts';
+import { BASE_POLICY, checkModelFolder, loadPolicy, readModelFolder, writeModelFolder } from './model_folder.ts';
 import { withWeights, writeWeights } from './weights.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'eagrl-model-'));

@@ -9,9 +9,10 @@ import {
   type WeightType,
 } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
+import { destroyPolicy, type ModelSource } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
 import { loadAdapter, readAdapterFolder } from '../run/adapter_folder.ts';
-import { BASE_POLICY, checkModelFolder, destroyPolicy, loadPolicy, type ModelSource, readModelFolder } from '../run/model_folder.ts';
+import { BASE_POLICY, checkModelFolder, loadPolicy, readModelFolder } from '../run/model_folder.ts';
 import type { ChatMessage } from '../text/chat.ts';
 import { TextStream } from '../text/text_stream.ts';
 import { ConfigError } from '../util/errors.ts';

@@ -1,11 +1,7 @@
-/** The cohort and the task a config asks for (Node edge: TJH and MIMIC-IV are read from files). */
+/** The cohort that a config asks for (Node edge: TJH and MIMIC-IV are read from files). */
 import { basename, join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import type { FlowRow } from '../data/tjh.ts';
-import { mortalityTask } from '../tasks/mortality.ts';
-import { readmissionTask } from '../tasks/readmission.ts';
-import type { Task } from '../tasks/task.ts';
-import type { PromptOptions } from '../text/prompt.ts';
 import type { Cohort } from '../types.ts';
 import { ConfigError } from '../util/errors.ts';
 
@@ -75,22 +71,4 @@ async function loadMeds({ path, task, split }: Config['data']): Promise<LoadedCo
   const [{ readMeds }, { readSplits }] = await Promise.all([import('../data/meds.ts'), import('../data/split_file.ts')]);
   const ids = split === null ? null : { ids: await readSplits(split), source: basename(split) };
   return { ...(await readMeds({ path, task, split: ids })), audit: [], caveats: [MEDS_CAVEAT] };
-}
-
-export function promptOptions({ prompt, seed }: Pick<Config, 'prompt' | 'seed'>): PromptOptions {
-  return {
-    form: prompt.form,
-    lastVisits: prompt.last_visits,
-    units: prompt.units,
-    flags: prompt.flags,
-    ...(prompt.shuffle_fraction > 0 ? { order: { seed, fraction: prompt.shuffle_fraction } } : {}),
-    ...(prompt.noise_std > 0 ? { noise: { seed, std: prompt.noise_std } } : {}),
-    ...(prompt.missing_fraction > 0 ? { missing: { seed, fraction: prompt.missing_fraction } } : {}),
-  };
-}
-
-/** The task as the stages see it; `answer` other than steps is for baselines that give the bare answer. */
-export function taskOf(cohort: Cohort, config: Config, answer: PromptOptions['answer'] = 'steps'): Task {
-  const task = cohort.task === 'mortality' ? mortalityTask : readmissionTask;
-  return task(cohort, { ...promptOptions(config), answer });
 }

@@ -5,14 +5,16 @@ import type { Config } from '../config/schema.ts';
 import { LABS } from '../data/lab_dictionary.ts';
 import { SPLIT_NAMES } from '../data/splits.ts';
 import type { FlowRow } from '../data/tjh.ts';
+import { readWords } from '../model_source.ts';
 import { type Policy, promptTokens } from '../policy.ts';
 import { collectEnvironment } from '../run/environment.ts';
-import { configuredModel, readWords } from '../run/model_folder.ts';
+import { configuredModel } from '../run/model_folder.ts';
+import { taskOf } from '../tasks/configured.ts';
 import { generateDocument } from '../text/corpus.ts';
 import type { Cohort, SplitName } from '../types.ts';
 import { writeFileAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
-import { type LoadedCohort, loadCohort, taskOf } from './cohort.ts';
+import { type LoadedCohort, loadCohort } from './cohort.ts';
 
 /** Longest prompt plus completion against the model's context. @throws ConfigError when one does not fit, before any work. */
 export function checkLengths(

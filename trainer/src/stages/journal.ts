@@ -1,44 +1,27 @@
-/**
- * What makes a killed run equal to an unbroken one: each finished piece of work leaves its result in state/<name>.json, written
- * atomically; on resume the piece is read back instead of done again. Pieces are deterministic, so redoing a lost one gives the same.
- */
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { type RunFolder, readJson } from '../run/run_folder.ts';
+/** Finished pieces of work by name, so that none is done twice; a run folder keeps them over a kill (run/folder_journal.ts). */
+export interface Journal {
+  /** The kept result of `name`, if there is one. */
+  peek<T>(name: string): T | null;
+  /** `result`: plain JSON. */
+  keep(name: string, result: unknown): void;
+  /** The kept result of `name`, or that of `work`, which is kept. */
+  once<T>(name: string, work: () => Promise<T>): Promise<T>;
+}
 
-export class Journal {
-  readonly #run: RunFolder;
+/** Keeps them as long as the program runs. */
+export class MemoryJournal implements Journal {
+  readonly #kept = new Map<string, unknown>();
 
-  constructor(run: RunFolder) {
-    this.#run = run;
-  }
-
-  /** The kept result of `name`, if there is one. @throws ConfigError when something other than this program changed it. */
   peek<T>(name: string): T | null {
-    const path = this.#run.file('state', `${name}.json`);
-    return existsSync(path) ? readJson<T>(path) : null;
+    return (this.#kept.get(name) as T | undefined) ?? null;
   }
 
   keep(name: string, result: unknown): void {
-    this.#run.write(join('state', `${name}.json`), JSON.stringify(result));
+    this.#kept.set(name, result);
   }
 
-  /** The kept result of `name`, or that of `work`, which is kept. JSON numbers are exact, so both are equal. */
   async once<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const kept = this.peek<T>(name);
-    if (kept !== null) return kept;
-    const result = await work();
-    this.keep(name, result);
-    return result;
-  }
-
-  /** Largest step among the kept pieces of a track, which are named <track>-<step>; 0 without any. */
-  steps(track: string): number {
-    const folder = this.#run.file('state');
-    if (!existsSync(folder)) return 0;
-    return readdirSync(folder).reduce(
-      (most, file) => Math.max(most, Number(new RegExp(`^${track}-(\\d+)\\.json$`).exec(file)?.[1] ?? 0)),
-      0,
-    );
+    if (!this.#kept.has(name)) this.keep(name, await work());
+    return this.#kept.get(name) as T;
   }
 }

@@ -2,8 +2,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { Context, openDevice } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
+import { destroyPolicy } from '../model_source.ts';
 import { loadAdapter, readAdapterFolder } from '../run/adapter_folder.ts';
-import { checkModelFolder, destroyPolicy, loadPolicy, readModelFolder, writeModelFolder } from '../run/model_folder.ts';
+import { checkModelFolder, loadPolicy, readModelFolder, writeModelFolder } from '../run/model_folder.ts';
 import { writeDirectoryAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
 

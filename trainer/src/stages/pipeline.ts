@@ -7,29 +7,23 @@ import { Context, checkFits, openDevice, planMemory } from '@eagrl/runtime';
 import type { Phase, RunOptions } from '../commands/stages.ts';
 import type { Config } from '../config/schema.ts';
 import type { SearchTree } from '../mcts/search.ts';
+import { destroyPolicy, emptyPolicy, readWords } from '../model_source.ts';
 import type { Summary } from '../report/summary.ts';
 import { FolderCheckpoints } from '../run/checkpoints.ts';
 import { completionsFile, completionsParquet } from '../run/completions.ts';
+import { FolderJournal } from '../run/folder_journal.ts';
 import { MetricsLogger } from '../run/metrics_logger.ts';
-import {
-  checkModelFolder,
-  configuredModel,
-  destroyPolicy,
-  emptyPolicy,
-  type ModelFolder,
-  readWords,
-  writeModelFolder,
-} from '../run/model_folder.ts';
+import { checkModelFolder, configuredModel, type ModelFolder, writeModelFolder } from '../run/model_folder.ts';
 import { openRunFolder, type RunFolder } from '../run/run_folder.ts';
+import { taskOf } from '../tasks/configured.ts';
 import { CHATML_TEMPLATE } from '../text/chat.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
 import type { Progress } from '../util/progress.ts';
 import { bareAnswerExamples } from './baseline.ts';
-import { type LoadedCohort, loadCohort, taskOf } from './cohort.ts';
+import { type LoadedCohort, loadCohort } from './cohort.ts';
 import { checkLengths } from './data.ts';
 import { collectTrees, distill, selectTrajectories } from './distill.ts';
 import { type ExpertResult, trainExperts } from './expert.ts';
-import { Journal } from './journal.ts';
 import { workloadOf } from './plan.ts';
 import { basePolicy, freshPolicy, trainedPolicy } from './policies.ts';
 import { baseModelConfig, corpusTokenizer, pretrain } from './pretrain.ts';
@@ -46,7 +40,7 @@ export interface RunState {
   readonly ctx: Context;
   readonly source: ModelFolder;
   readonly checkpoints: FolderCheckpoints;
-  readonly journal: Journal;
+  readonly journal: FolderJournal;
   readonly data: LoadedCohort;
   /** Wall seconds of each phase, over all sittings; `started`: when the phase at work began. */
   readonly seconds: Record<string, number>;
@@ -86,7 +80,7 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
       run.writeJson('splits.json', data.cohort.splits);
       for (const caveat of data.caveats) warn(caveat);
       const checkpoints = new FolderCheckpoints(run, source, source.path);
-      const journal = new Journal(run);
+      const journal = new FolderJournal(run);
       const logger = new MetricsLogger({
         folder: run.path,
         phases: TRACKS,

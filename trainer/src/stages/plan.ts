@@ -15,8 +15,8 @@ import {
   type Workload,
 } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
+import { refused } from '../model_source.ts';
 import { configuredAdapter } from '../run/adapter_folder.ts';
-import { refused } from '../run/model_folder.ts';
 import { ConfigError } from '../util/errors.ts';
 
 /** Tokens of one forward and backward pass at most: activation memory of the shipped policy stays near 1 GB. */

@@ -1,10 +1,11 @@
 /** The policy at the start of training, and as a phase left it: all weights, or the base's with an adapter. (Node edge.) */
 import type { Context } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
+import { emptyPolicy } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
 import { configuredAdapter } from '../run/adapter_folder.ts';
 import type { FolderCheckpoints } from '../run/checkpoints.ts';
-import { emptyPolicy, loadPolicy, type ModelFolder } from '../run/model_folder.ts';
+import { loadPolicy, type ModelFolder } from '../run/model_folder.ts';
 
 interface Surroundings {
   readonly ctx: Context;

@@ -6,15 +6,15 @@
 import type { SearchTree } from '../mcts/search.ts';
 import { pairedBootstrap } from '../metrics/bootstrap.ts';
 import { METRIC_NAMES } from '../metrics/classification.ts';
+import { destroyPolicy } from '../model_source.ts';
 import { answerStops, generate, type Policy, promptTokens } from '../policy.ts';
 import { collectReport } from '../report/collect.ts';
 import { renderReport } from '../report/report.ts';
 import type { FeatureFrequency, ReasoningExample, ReportParts } from '../report/report_data.ts';
 import type { EvalName, EvalRow, PairedDifference, Summary } from '../report/summary.ts';
-import { destroyPolicy } from '../run/model_folder.ts';
+import { taskOf } from '../tasks/configured.ts';
 import type { Cohort } from '../types.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
-import { taskOf } from './cohort.ts';
 import { type Predictions, predict, score } from './evaluate.ts';
 import type { ExpertResult } from './expert.ts';
 import type { RunState } from './pipeline.ts';

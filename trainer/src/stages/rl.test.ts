@@ -10,7 +10,7 @@ import { generateSyntheticCohort } from '../data/synthetic.ts';
 import { meanAndStd } from '../rewards/advantages.ts';
 import { overlongPenalty, totalReward } from '../rewards/rewards.ts';
 import { BASE_POLICY, loadPolicy, readModelFolder } from '../run/model_folder.ts';
-import { taskOf } from './cohort.ts';
+import { taskOf } from '../tasks/configured.ts';
 import { type ScoredRollout, trainRl } from './rl.ts';
 import { withPolicy } from './sitting.ts';
 

@@ -2,12 +2,12 @@
  * What a phase of training needs from its surroundings, for whoever runs phases: log, progress, checkpoints, and where to go on. (Node edge.)
  */
 import type { Config } from '../config/schema.ts';
+import { destroyPolicy } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
 import type { FolderCheckpoints } from '../run/checkpoints.ts';
+import type { FolderJournal } from '../run/folder_journal.ts';
 import type { MetricsLogger, MetricsLoggerOptions } from '../run/metrics_logger.ts';
-import { destroyPolicy } from '../run/model_folder.ts';
 import { createProgress, type Progress } from '../util/progress.ts';
-import type { Journal } from './journal.ts';
 import { MAX_TOKENS } from './plan.ts';
 import type { TrainingRun } from './train_loop.ts';
 
@@ -25,7 +25,7 @@ export async function withPolicy<T>(policy: Policy, work: (policy: Policy) => Pr
 }
 
 /** The last thing the run folder knows of, for the metrics log; undefined for a fresh run. */
-export function resumePoint(checkpoints: FolderCheckpoints, journal: Journal): MetricsLoggerOptions['resumeAt'] {
+export function resumePoint(checkpoints: FolderCheckpoints, journal: FolderJournal): MetricsLoggerOptions['resumeAt'] {
   if (journal.peek('eval-logged') !== null) return { phase: 'eval', step: 1 };
   for (const track of [...TRACKS].reverse()) {
     // The experts' records are those of the first member, epoch by epoch: all of them stay once it is kept.

@@ -1,6 +1,7 @@
 /** Plan: plain lines without a terminal: the first, one per 10 s, the last; time left from the work of this process alone. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createProgress, formatSeconds } from './progress.ts';
+import { createProgress } from './progress.ts';
+import { formatSeconds } from './seconds.ts';
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
 afterEach(() => void vi.useRealTimers());

@@ -1,18 +1,11 @@
 /** Progress on stderr, so that stdout holds results alone: a bar with time left on a terminal, occasional plain lines without one. */
 import cliProgress from 'cli-progress';
+import { formatSeconds } from './seconds.ts';
 
 export interface Progress {
   /** `done` of the total; `detail`: a few words, e.g. `reward -0.41`. */
   update(done: number, detail?: string): void;
   stop(): void;
-}
-
-/** Seconds as `45s`, `3m20s`, `1h05m`. */
-export function formatSeconds(seconds: number): string {
-  const s = Math.round(seconds);
-  if (s < 60) return `${s}s`;
-  const two = (n: number): string => String(n).padStart(2, '0');
-  return s < 3600 ? `${Math.floor(s / 60)}m${two(s % 60)}s` : `${Math.floor(s / 3600)}h${two(Math.floor((s % 3600) / 60))}m`;
 }
 
 /** Plain lines come at least so far apart. */
