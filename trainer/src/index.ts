@@ -19,7 +19,7 @@ export { type FilterCounts, filterTrajectories, type Trajectory } from './mcts/f
 export { type ScoreTerminals, type SearchCase, type SearchConfig, type SearchNode, type SearchTree, search } from './mcts/search.ts';
 export { bootstrapMetrics, type Interval, pairedBootstrap } from './metrics/bootstrap.ts';
 export { auroc, averagePrecision, classificationMetrics, METRIC_NAMES, type MetricName, type Metrics } from './metrics/classification.ts';
-export { destroyPolicy, type ModelSource } from './model_source.ts';
+export { destroyPolicy, emptyPolicy, type ModelSource, policyOf } from './model_source.ts';
 // Policy, search and stages
 export { answerStops, generate, type Policy, promptTokens, type Rollout, type SamplingOptions, type Stops, tagStops } from './policy.ts';
 export type { Summary } from './report/summary.ts';
@@ -43,6 +43,7 @@ export { type LoadedCohort, loadCohort } from './stages/cohort.ts';
 export { collectTrees, type DistillInputs, distill, selectTrajectories } from './stages/distill.ts';
 export { type ExpertFeatures, type Predictions, predict, score } from './stages/evaluate.ts';
 export { type ExpertResult, trainExperts } from './stages/expert.ts';
+export { type InMemoryEvents, type InMemoryInputs, type InMemoryPhase, type InMemoryResult, runInMemory } from './stages/in_memory.ts';
 export { type Journal, MemoryJournal } from './stages/journal.ts';
 export { runPipeline } from './stages/pipeline.ts';
 export { baseModelConfig, corpusTokenizer, pretrain } from './stages/pretrain.ts';

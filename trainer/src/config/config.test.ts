@@ -31,7 +31,8 @@ describe('loadConfig', () => {
   });
 
   it.each(presetNames())('shipped config %s resolves', (name) => {
-    const files: Record<string, string[]> = { tjh: ['--data.path', 'a.xlsx', '--data.split', 'b.json'], mimic4: ['--data.path', 'folder'] };
+    const tjh = ['--data.path', 'a.xlsx', '--data.split', 'b.json'];
+    const files: Record<string, string[]> = { tjh, tjh_matrix: tjh, mimic4: ['--data.path', 'folder'] };
     const overrides = files[name] ?? [];
     expect(loadConfig({ path: `configs/${name}.yaml`, overrides }).run_name).toBe(name);
   });
@@ -43,7 +44,7 @@ describe('loadConfig', () => {
     [
       'an unknown preset',
       () => loadConfig({ overrides: ['--preset', 'demos'] }),
-      'there are demo, mimic4, pretrain, quick, quick_other, smoke, tjh',
+      'there are demo, mimic4, pretrain, quick, quick_other, smoke, tjh, tjh_matrix',
     ],
     ['tjh without files', () => loadConfig({ path: 'configs/tjh.yaml' }), 'needs data.path'],
     ['mimic4 without a folder', () => loadConfig({ path: 'configs/mimic4.yaml' }), 'needs data.path'],

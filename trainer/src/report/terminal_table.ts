@@ -23,9 +23,9 @@ export function formatDifference({ better, than, metric, difference, lower, uppe
 }
 
 /** Plain text, at most 120 columns, no final newline. First column left, the others right. */
-export function renderTable(summary: Summary, title: string): string {
+export function renderRows({ eval: found, paired = [] }: Pick<Summary, 'eval' | 'paired'>, title: string): string {
   const rows = EVAL_NAMES.flatMap((name) => {
-    const row = summary.eval[name];
+    const row = found[name];
     return row === undefined ? [] : [{ row, cells: cells(EVAL_LABELS[name], row) }];
   });
   const head = ['', 'AUROC [95 %]', 'AUPRC [95 %]', 'Brier', 'Jaccard', 'unread'];
@@ -35,15 +35,13 @@ export function renderTable(summary: Summary, title: string): string {
   const rule = '-'.repeat(widths.reduce((sum, width) => sum + width + 2, -2));
   const first = rows[0]?.row;
   const of = first === undefined ? '' : `: ${first.n} test patients, ${(100 * first.prevalence).toFixed(1)} % positive`;
+  const lines = [`${title}${of}`, rule, line(head), rule, ...rows.map((row) => line(row.cells)), rule, ...paired.map(formatDifference)];
+  return lines.join('\n');
+}
+
+/** The rows, and what they took. */
+export function renderTable(summary: Summary, title: string): string {
   const gigabytes = (summary.peak_rss_bytes / 1e9).toFixed(2);
-  return [
-    `${title}${of}`,
-    rule,
-    line(head),
-    rule,
-    ...rows.map((row) => line(row.cells)),
-    rule,
-    ...(summary.paired ?? []).map(formatDifference),
-    `${formatSeconds(summary.seconds.total)} on ${summary.device} (${summary.adapter}), ${gigabytes} GB at the most. Not for clinical use.`,
-  ].join('\n');
+  const { seconds, device, adapter } = summary;
+  return `${renderRows(summary, title)}\n${formatSeconds(seconds.total)} on ${device} (${adapter}), ${gigabytes} GB at the most. Not for clinical use.`;
 }

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, expect, it, vi } from 'vitest';
 import { main } from '../commands/main.ts';
 import { resolveConfig } from '../config/resolve.ts';
-import { MAX_TOKENS, planModel, planText, workloadOf } from './plan.ts';
+import { planModel, planText, workloadOf } from './plan.ts';
+import { MAX_TOKENS } from './train_loop.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'eagrl-plan-'));
 const json = {

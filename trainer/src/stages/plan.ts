@@ -18,9 +18,7 @@ import type { Config } from '../config/schema.ts';
 import { refused } from '../model_source.ts';
 import { configuredAdapter } from '../run/adapter_folder.ts';
 import { ConfigError } from '../util/errors.ts';
-
-/** Tokens of one forward and backward pass at most: activation memory of the shipped policy stays near 1 GB. */
-export const MAX_TOKENS = 4096;
+import { MAX_TOKENS } from './train_loop.ts';
 
 /** What distillation and policy optimisation of a run ask of a device, prompts being at most `promptLength` tokens. */
 export function workloadOf(config: Config, promptLength: number, packing: boolean): Workload {

@@ -4,38 +4,21 @@
  */
 
 import type { SearchTree } from '../mcts/search.ts';
-import { pairedBootstrap } from '../metrics/bootstrap.ts';
 import { METRIC_NAMES } from '../metrics/classification.ts';
 import { destroyPolicy } from '../model_source.ts';
 import { answerStops, generate, type Policy, promptTokens } from '../policy.ts';
 import { collectReport } from '../report/collect.ts';
 import { renderReport } from '../report/report.ts';
 import type { FeatureFrequency, ReasoningExample, ReportParts } from '../report/report_data.ts';
-import type { EvalName, EvalRow, PairedDifference, Summary } from '../report/summary.ts';
+import type { EvalName, EvalRow, Summary } from '../report/summary.ts';
 import { taskOf } from '../tasks/configured.ts';
 import type { Cohort } from '../types.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
-import { type Predictions, predict, score } from './evaluate.ts';
+import { evalRow, POLICIES, type PolicyName, pairedDifferences, type Said, saidBy } from './eval_rows.ts';
+import { type Predictions, predict } from './evaluate.ts';
 import type { ExpertResult } from './expert.ts';
 import type { RunState } from './pipeline.ts';
 import { basePolicy, trainedPolicy } from './policies.ts';
-
-/** What each policy row is asked, and the checkpoint it answers from (null: the base policy). */
-const POLICIES = [
-  { name: 'zero_shot', track: null, answer: 'steps' },
-  { name: 'sft_answer', track: 'sft_answer', answer: 'number' },
-  { name: 'stage1', track: 'sft', answer: 'steps' },
-  { name: 'stage2', track: 'rl', answer: 'steps' },
-] as const;
-type PolicyName = (typeof POLICIES)[number]['name'];
-
-/** Differences the report states: a - b on the same patients. */
-const PAIRS: readonly (readonly [EvalName, EvalName])[] = [
-  ['stage1', 'zero_shot'],
-  ['stage2', 'stage1'],
-  ['stage2', 'sft_answer'],
-  ['stage2', 'expert'],
-];
 
 export async function writeResults(state: RunState, expert: ExpertResult, trees: readonly SearchTree[]): Promise<Summary> {
   const { config, run, data, journal } = state;
@@ -47,27 +30,15 @@ export async function writeResults(state: RunState, expert: ExpertResult, trees:
     log.signal?.throwIfAborted();
     predictions[policy.name] = await journal.once(`eval-${policy.name}`, () => predictWith(state, policy, expert, i));
   }
-  const rows = evalRows(state, expert, predictions);
+  const rows = saidBy(cohort, expert, predictions);
   const evalRowsByName: Partial<Record<EvalName, EvalRow>> = {};
   const metrics: Record<string, number> = {};
-  for (const { name, columns, jaccard, parseFailureRate } of rows) {
-    const intervals = score(columns, config.eval, config.seed);
-    const n = columns.labels.length;
-    evalRowsByName[name] = {
-      n,
-      prevalence: columns.labels.reduce<number>((a, b) => a + b, 0) / n,
-      auroc: intervals.auroc.value,
-      auroc_lower: intervals.auroc.lower,
-      auroc_upper: intervals.auroc.upper,
-      auprc: intervals.auprc.value,
-      auprc_lower: intervals.auprc.lower,
-      auprc_upper: intervals.auprc.upper,
-      brier: intervals.brier.value,
-      jaccard,
-      parse_failure_rate: parseFailureRate,
-    };
+  for (const said of rows) {
+    const { name, columns } = said;
+    const { row, intervals } = evalRow(said, config);
+    evalRowsByName[name] = row;
     const folder = `eval/${cohort.name}/${name}`;
-    run.writeJson(`${folder}/metrics.json`, evalRowsByName[name]);
+    run.writeJson(`${folder}/metrics.json`, row);
     run.writeJson(`${folder}/bootstrap.json`, intervals);
     run.write(
       `${folder}/predictions.jsonl`,
@@ -95,49 +66,12 @@ export async function writeResults(state: RunState, expert: ExpertResult, trees:
     seconds: { total: Object.values(seconds).reduce((a, b) => a + b, 0), ...seconds },
     peak_rss_bytes: process.resourceUsage().maxRSS * 1024,
     eval: evalRowsByName,
-    paired: pairs(rows, state),
+    paired: pairedDifferences(rows, config),
   };
   run.writeJson('summary.json', summary);
   run.writeJson('report_data.json', await reportParts(state, expert, trees, predictions, rows));
   run.write('report.html', renderReport(collectReport(run.path)));
   return summary;
-}
-
-interface Row {
-  readonly name: EvalName;
-  readonly columns: Pick<Predictions, 'ids' | 'labels' | 'probabilities'>;
-  readonly jaccard: number | null;
-  readonly parseFailureRate: number | null;
-}
-
-function evalRows({ data }: RunState, expert: ExpertResult, predictions: Record<PolicyName, Predictions>): Row[] {
-  const { cohort } = data;
-  const { ids, labels } = predictions.zero_shot;
-  const given = (name: EvalName, by: Readonly<Record<string, number>>): Row => ({
-    name,
-    columns: { ids, labels, probabilities: ids.map((id) => by[id]) },
-    jaccard: null,
-    parseFailureRate: null,
-  });
-  return [
-    ...POLICIES.map(({ name, answer }): Row => {
-      const p = predictions[name];
-      return { name, columns: p, jaccard: answer === 'number' ? null : p.jaccard, parseFailureRate: p.parseFailureRate };
-    }),
-    given('expert', expert.probabilities),
-    ...(cohort.truth ? [given('bayes', cohort.truth.bayes)] : []),
-  ];
-}
-
-function pairs(rows: readonly Row[], { config }: RunState): PairedDifference[] {
-  const of = (name: EvalName) => rows.find((r) => r.name === name)!.columns;
-  return PAIRS.map(([better, than]) => {
-    const { auroc } = pairedBootstrap(of(better).labels, of(better).probabilities, of(than).probabilities, {
-      numBootstrap: config.eval.num_bootstrap,
-      seed: config.seed,
-    });
-    return { better, than, metric: 'auroc', difference: auroc.value, lower: auroc.lower, upper: auroc.upper };
-  });
 }
 
 function policyOf(state: RunState, track: string | null): Policy {
@@ -188,7 +122,7 @@ async function reportParts(
   expert: ExpertResult,
   trees: readonly SearchTree[],
   predictions: Record<PolicyName, Predictions>,
-  rows: readonly Row[],
+  rows: readonly Said[],
 ): Promise<ReportParts> {
   const { cohort } = state.data;
   const synthetic = cohort.truth !== undefined;

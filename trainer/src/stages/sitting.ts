@@ -8,8 +8,7 @@ import type { FolderCheckpoints } from '../run/checkpoints.ts';
 import type { FolderJournal } from '../run/folder_journal.ts';
 import type { MetricsLogger, MetricsLoggerOptions } from '../run/metrics_logger.ts';
 import { createProgress, type Progress } from '../util/progress.ts';
-import { MAX_TOKENS } from './plan.ts';
-import type { TrainingRun } from './train_loop.ts';
+import { MAX_TOKENS, type TrainingRun } from './train_loop.ts';
 
 /** Names in metrics.jsonl and checkpoints/, in the order in which a run passes through them. */
 export const TRACKS = ['pretrain', 'expert', 'mcts', 'sft', 'sft_answer', 'rl', 'eval'] as const;

@@ -6,6 +6,9 @@ import { AdamW, type AdamWOptions } from '@eagrl/runtime';
 import type { Policy } from '../policy.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
 
+/** Tokens of one forward and backward pass at most: activation memory of the shipped policy stays near 1 GB. */
+export const MAX_TOKENS = 4096;
+
 /** Where a phase keeps its state; the Node side writes folders (run/checkpoints.ts). */
 export interface CheckpointStore {
   /** Restores weights and moments of the newest checkpoint of `phase`; null when there is none. */
