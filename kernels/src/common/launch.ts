@@ -1,5 +1,5 @@
 /** Runs one entry point of one spec on a given device or memory and returns what it wrote: for tests, benches and the curious. */
-import { type Binding, type DType, entryOf, type KernelEntry, type KernelSpec, type Params, type Variant } from './spec.ts';
+import { type Binding, type DType, entryOf, type KernelEntry, type KernelSpec, type Params, type Phase, type Variant } from './spec.ts';
 import { DEFAULT_VARIANT, variantOf } from './variants.ts';
 
 export type HostArray = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
@@ -123,7 +123,7 @@ export function launchWasm(
     for (let i = 0; i < pieces; i++) {
       const lo = Math.floor((total * i) / pieces);
       const hi = Math.floor((total * (i + 1)) / pieces);
-      if (hi > lo) fn(...args, lo, hi);
+      if (hi > lo) fn(...args, ...phase.constants, lo, hi);
     }
   }
   entry.bindings.forEach((b, i) => {
@@ -135,10 +135,10 @@ export function launchWasm(
 const align16 = (n: number): number => (n + 15) & ~15;
 
 /** The wasm passes of an entry: its phases, or the one export of its own name. */
-export function phasesOf(name: string, entry: KernelEntry) {
-  if (entry.phases) return entry.phases;
+export function phasesOf(name: string, entry: KernelEntry): readonly (Phase & { readonly constants: readonly number[] })[] {
+  if (entry.phases) return entry.phases.map((phase) => ({ constants: [], ...phase }));
   if (!entry.work) throw new Error(`${name}: the spec has neither work nor phases`);
-  return [{ export: name, work: entry.work, grain: undefined }];
+  return [{ export: name, work: entry.work, constants: [] }];
 }
 
 /**

@@ -19,9 +19,11 @@ export type Params = Readonly<Record<string, number>>;
 export type RefBuffers = Record<string, Float64Array>;
 export type RefFn = (buffers: any, params: any) => void;
 
-/** One pass of the WebAssembly side: `export(bindings…, params…, [scratch], lo, hi)` over `work` items. */
+/** One pass of the WebAssembly side: `export(bindings…, params…, [scratch], constants…, lo, hi)` over `work` items. */
 export interface Phase {
   readonly export: string;
+  /** What tells this entry from others that the export serves. */
+  readonly constants?: readonly number[];
   readonly work: (p: any) => number;
   /** Work items that one thread takes at a time; default: work / (4 · threads). */
   readonly grain?: (p: any) => number;
@@ -67,7 +69,7 @@ export interface Rule {
   readonly when: (p: any) => boolean;
 }
 
-/** One entry point. The name is the WGSL entry point, the default wasm export and the reference's key. */
+/** One entry point. The name is the default WGSL entry point, the default wasm export and the reference's key. */
 export interface KernelEntry {
   /** In binding order 0, 1, …; outputs first. The params block is the binding after the last. At most 8. */
   readonly bindings: readonly Binding[];
@@ -75,6 +77,8 @@ export interface KernelEntry {
   readonly params: Readonly<Record<string, DType>>;
   /** Elements each binding must have at least, for the checks before a launch. */
   readonly size: (p: any) => Readonly<Record<string, number>>;
+  /** WebGPU: entry point and values of its `override`s, where one serves several entries; default: the entry's name, none. */
+  readonly main?: Pick<Pass, 'entry' | 'constants'>;
   /** Workgroups to dispatch; each dimension at most 65,535 (see `grid1d`). */
   readonly grid: (p: any) => readonly [number, number, number];
   /** WebAssembly: independent items, split over threads; the result must not depend on the split. */

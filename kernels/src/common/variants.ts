@@ -6,8 +6,8 @@ export const DEFAULT_VARIANT = 'default';
 
 /** The entry's own WGSL in the form of a variant. */
 function ownVariant(spec: KernelSpec, name: string): Variant {
-  const { grid } = entryOf(spec, name);
-  return { name: DEFAULT_VARIANT, applies: () => true, ordered: true, passes: [{ wgsl: spec.wgsl, entry: name, grid }] };
+  const { grid, main = { entry: name } } = entryOf(spec, name);
+  return { name: DEFAULT_VARIANT, applies: () => true, ordered: true, passes: [{ wgsl: spec.wgsl, ...main, grid }] };
 }
 
 /** @throws Error that names the variants there are. */

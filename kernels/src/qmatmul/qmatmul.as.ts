@@ -1,30 +1,27 @@
 // Products with a frozen matrix W (N, K) of 32-bit words, and its rows by index; formulas in qmatmul.wgsl, layouts in format.ts.
 // A work item is MB rows x NC columns of c. KC steps of the sum at a time, its part of W is dequantised and laid into panels of 8 columns
-// in the thread's own scratch (64 KiB, L2), the rows of A in panels of 8 rows, MC at a time (32 KiB, L1); the inner block is 4 rows x
-// 8 columns in 8 registers, A by load32_splat. No f32 copy of W exists beyond that. Few rows of NT: rows of W are dequantised (8 KiB)
-// and multiplied where they lie.
+// in the thread's own scratch (64 KiB, L2), the rows of A into panels of 12, MC at a time, for the inner block of
+// common/matmul_block.as.ts. No f32 copy of W exists beyond that. Few rows of NT: rows of W are dequantised (8 KiB) and multiplied where
+// they lie. Every export serves every format, and qmatmul both forms: their numbers are its last arguments before lo and hi.
+import { block, BLOCK_SCRATCH, KC, MC, MR, pack_rows, put1, WA, WB } from '../common/matmul_block.as';
 import { fma4, hsum4, TLS } from '../common/simd.as';
 
 /** The same MB, NC and STRIP stand in qmatmul.ts, which counts the work items. */
-const MB: i32 = 256;
+const MB: i32 = 288;
 const NC: i32 = 64;
 const STRIP: i32 = 32;
-const MC: i32 = 32;
-const KC: i32 = 256;
 const GROUP: i32 = 32;
 
+/** Forms and formats, as qmatmul.ts numbers them. */
 const NT: i32 = 0;
-const NN: i32 = 1;
 const F32: i32 = 0;
 const F16: i32 = 1;
 const INT8: i32 = 2;
-const INT4: i32 = 3;
 
-/** Scratch: the A panels at TLS, then a ragged 4 x 8 block, 8 dequantised rows of KC, the panels of W. */
+/** Scratch: the block of A, then WB dequantised rows of KC, then the panels of W. */
 const ROW: usize = <usize>KC * 4;
-const EDGE: usize = <usize>MC * ROW;
-const ROWS: usize = EDGE + 128;
-const PANELS: usize = ROWS + 8 * ROW;
+const ROWS: usize = BLOCK_SCRATCH;
+const PANELS: usize = ROWS + WB * ROW;
 
 /** Bytes of a row of W, and of its scales. */
 // @ts-ignore: decorator
@@ -113,109 +110,6 @@ function dequantize(format: i32, dst: usize, row: usize, scales: usize, from: i3
   }
 }
 
-/** dst[x][0..8) = src[0..8)[x], x < depth, rows of src `row` bytes apart; rows at or beyond `live` give zeros. */
-function transpose8(dst: usize, src: usize, row: usize, live: i32, depth: i32): void {
-  const vec = depth & ~3;
-  for (let half = 0; half < 8; half += 4) {
-    const s0 = src + <usize>half * row;
-    const d0 = dst + ((<usize>half) << 2);
-    let x = 0;
-    if (live - half >= 4) {
-      for (; x < vec; x += 4) {
-        const s = s0 + ((<usize>x) << 2);
-        const a = v128.load(s);
-        const b = v128.load(s + row);
-        const c = v128.load(s + 2 * row);
-        const d = v128.load(s + 3 * row);
-        const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5);
-        const ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-        const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5);
-        const cd1 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
-        const to = d0 + ((<usize>x) << 5);
-        v128.store(to, v128.shuffle<f64>(ab0, cd0, 0, 2));
-        v128.store(to, v128.shuffle<f64>(ab0, cd0, 1, 3), 32);
-        v128.store(to, v128.shuffle<f64>(ab1, cd1, 0, 2), 64);
-        v128.store(to, v128.shuffle<f64>(ab1, cd1, 1, 3), 96);
-      }
-    }
-    for (; x < depth; x++) {
-      for (let r = 0; r < 4; r++) {
-        const value: f32 = half + r < live ? load<f32>(s0 + <usize>r * row + ((<usize>x) << 2)) : 0;
-        store<f32>(d0 + ((<usize>x) << 5) + ((<usize>r) << 2), value);
-      }
-    }
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-function put4(c: usize, v: v128, add: bool, bias: usize): void {
-  let r = v;
-  if (bias) r = f32x4.add(r, v128.load(bias));
-  if (add) r = f32x4.add(r, v128.load(c));
-  v128.store(c, r);
-}
-
-// @ts-ignore: decorator
-@inline
-function put1(c: usize, v: f32, add: bool, bias: usize): void {
-  let r = v;
-  if (bias) r += load<f32>(bias);
-  if (add) r += load<f32>(c);
-  store<f32>(c, r);
-}
-
-/** 4 x 8 outputs from panels of depth kc; only the first `rows` x `cols` of them are stored, rows `row` bytes apart. */
-function block(a: usize, b: usize, kc: i32, c: usize, row: usize, rows: i32, cols: i32, add: bool, bias: usize): void {
-  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
-  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
-  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
-  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
-  const end = b + ((<usize>kc) << 5);
-  while (b < end) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    const a0 = v128.load32_splat(a);
-    c00 = fma4(a0, b0, c00);
-    c01 = fma4(a0, b1, c01);
-    const a1 = v128.load32_splat(a, 4);
-    c10 = fma4(a1, b0, c10);
-    c11 = fma4(a1, b1, c11);
-    const a2 = v128.load32_splat(a, 8);
-    c20 = fma4(a2, b0, c20);
-    c21 = fma4(a2, b1, c21);
-    const a3 = v128.load32_splat(a, 12);
-    c30 = fma4(a3, b0, c30);
-    c31 = fma4(a3, b1, c31);
-    a += 32;
-    b += 32;
-  }
-  if (rows >= 4 && cols >= 8) {
-    const right = bias ? bias + 16 : 0;
-    put4(c, c00, add, bias); put4(c + 16, c01, add, right);
-    c += row;
-    put4(c, c10, add, bias); put4(c + 16, c11, add, right);
-    c += row;
-    put4(c, c20, add, bias); put4(c + 16, c21, add, right);
-    c += row;
-    put4(c, c30, add, bias); put4(c + 16, c31, add, right);
-    return;
-  }
-  const t = TLS + EDGE;
-  v128.store(t, c00); v128.store(t, c01, 16);
-  v128.store(t, c10, 32); v128.store(t, c11, 48);
-  v128.store(t, c20, 64); v128.store(t, c21, 80);
-  v128.store(t, c30, 96); v128.store(t, c31, 112);
-  rows = min(rows, 4);
-  cols = min(cols, 8);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < cols; j++) {
-      const at = (<usize>j) << 2;
-      put1(c + <usize>i * row + at, load<f32>(t + ((<usize>i) << 5) + at), add, bias ? bias + at : 0);
-    }
-  }
-}
-
 /** Panels of W for columns [j0, j1) of c and steps [k0, k0 + kc) of the sum: (panel, kc, 8) at TLS + PANELS. */
 function fill_panels(form: i32, format: i32, w: usize, scales: usize, k: i32, j0: i32, j1: i32, k0: i32, kc: i32): void {
   const row = row_bytes(format, k);
@@ -229,7 +123,7 @@ function fill_panels(form: i32, format: i32, w: usize, scales: usize, k: i32, j0
       for (let r = 0; r < live; r++) {
         dequantize(format, rows + <usize>r * ROW, w + <usize>(j + r) * row, scales + <usize>(j + r) * scale_row, k0, k0 + kc);
       }
-      transpose8(panels + <usize>((j - j0) >> 3) * panel, rows, ROW, live, kc);
+      pack_rows(panels + <usize>((j - j0) >> 3) * panel, rows, KC, 0, live, 0, kc, WB);
     }
     return;
   }
@@ -244,15 +138,11 @@ function fill_panels(form: i32, format: i32, w: usize, scales: usize, k: i32, j0
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function product(form: i32, format: i32, c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+export function qmatmul(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, form: i32, format: i32, lo: i32, hi: i32): void {
   const width = form == NT ? n : k;
   const depth = form == NT ? k : n;
   const across = (width + NC - 1) / NC;
-  const row_a = (<usize>lda) << 2;
-  const row_c = (<usize>ldc) << 2;
   for (let item = lo; item < hi; item++) {
     const j0 = (item % across) * NC;
     const j1 = min(j0 + NC, width);
@@ -264,15 +154,14 @@ function product(form: i32, format: i32, c: usize, a: usize, w: usize, scales: u
       fill_panels(form, format, w, scales, k, j0, j1, k0, kc);
       for (let i0 = top; i0 < bottom; i0 += MC) {
         const i1 = min(i0 + MC, bottom);
-        for (let i = i0; i < i1; i += 8) {
-          transpose8(TLS + (<usize>((i - i0) >> 3) * kc << 5), a + <usize>i * row_a + ((<usize>k0) << 2), row_a, i1 - i, kc);
-        }
-        for (let j = j0; j < j1; j += 8) {
-          const panel = TLS + PANELS + ((<usize>((j - j0) >> 3) * kc) << 5);
+        for (let i = i0; i < i1; i += WA) pack_rows(TLS + ((<usize>((i - i0) * kc)) << 2), a, lda, i, i1, k0, k0 + kc, WA);
+        for (let j = j0; j < j1; j += WB) {
+          const panel = TLS + PANELS + ((<usize>((j - j0) * kc)) << 2);
           const bj = has_bias && k0 == 0 ? bias + ((<usize>j) << 2) : 0;
-          for (let i = i0; i < i1; i += 4) {
-            const at = TLS + (<usize>((i - i0) >> 3) * kc << 5) + ((<usize>(i & 4)) << 2);
-            block(at, panel, kc, c + <usize>i * row_c + ((<usize>j) << 2), row_c, i1 - i, j1 - j, add, bj);
+          for (let i = i0; i < i1; i += MR) {
+            const r = i - i0;
+            const at = TLS + ((<usize>(r / WA * kc * WA + r % WA)) << 2);
+            block(at, panel, kc, c + ((<usize>i * ldc + j) << 2), ldc, i1 - i, j1 - j, 1, add, bj);
           }
         }
       }
@@ -281,10 +170,8 @@ function product(form: i32, format: i32, c: usize, a: usize, w: usize, scales: u
 }
 
 /** Few rows of NT: STRIP columns per item, dot products with one dequantised row of W at a time, four accumulators. */
-// @ts-ignore: decorator
-@inline
-function direct(format: i32, c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+export function qmatmul_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
+  accumulate: i32, has_bias: i32, format: i32, lo: i32, hi: i32): void {
   const row = row_bytes(format, k);
   const scale_row = scale_bytes(format, k);
   const b = TLS + ROWS;
@@ -307,16 +194,15 @@ function direct(format: i32, c: usize, a: usize, w: usize, scales: usize, bias: 
         }
         let s = hsum4(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)));
         for (; l < kc; l++) s += load<f32>(x + ((<usize>l) << 2)) * load<f32>(b + ((<usize>l) << 2));
-        put1(c + ((<usize>i * ldc + j) << 2), s, accumulate != 0 || k0 > 0, bj);
+        put1(c + ((<usize>i * ldc + j) << 2), s, 1, accumulate != 0 || k0 > 0, bj);
       }
     }
   }
 }
 
 /** Rows by index, a work item is a token; KC elements at a time through scratch, as whole groups are written. */
-// @ts-ignore: decorator
-@inline
-function gather(format: i32, y: usize, ids: usize, w: usize, scales: usize, k: i32, first: i32, n: i32, fill: i32, lo: i32, hi: i32): void {
+export function qgather(y: usize, ids: usize, w: usize, scales: usize, tokens: i32, k: i32, first: i32, n: i32, fill: i32, format: i32, lo: i32,
+  hi: i32): void {
   const row = row_bytes(format, k);
   const scale_row = scale_bytes(format, k);
   for (let t = lo; t < hi; t++) {
@@ -330,84 +216,4 @@ function gather(format: i32, y: usize, ids: usize, w: usize, scales: usize, k: i
       }
     } else if (fill) memory.fill(to, 0, (<usize>k) << 2);
   }
-}
-
-export function qmatmul_nt_f32(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  product(NT, F32, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nt_f16(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  product(NT, F16, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nt_int8(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  product(NT, INT8, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nt_int4(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  product(NT, INT4, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nn_f32(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  product(NN, F32, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nn_f16(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  product(NN, F16, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nn_int8(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  product(NN, INT8, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nn_int4(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  product(NN, INT4, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nt_f32_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  direct(F32, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nt_f16_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  direct(F16, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nt_int8_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  direct(INT8, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qmatmul_nt_int4_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
-  direct(INT4, c, a, w, scales, bias, m, n, k, lda, ldc, accumulate, has_bias, lo, hi);
-}
-
-export function qgather_f32(y: usize, ids: usize, w: usize, scales: usize, tokens: i32, k: i32, first: i32, n: i32, fill: i32, lo: i32,
-  hi: i32): void {
-  gather(F32, y, ids, w, scales, k, first, n, fill, lo, hi);
-}
-
-export function qgather_f16(y: usize, ids: usize, w: usize, scales: usize, tokens: i32, k: i32, first: i32, n: i32, fill: i32, lo: i32,
-  hi: i32): void {
-  gather(F16, y, ids, w, scales, k, first, n, fill, lo, hi);
-}
-
-export function qgather_int8(y: usize, ids: usize, w: usize, scales: usize, tokens: i32, k: i32, first: i32, n: i32, fill: i32, lo: i32,
-  hi: i32): void {
-  gather(INT8, y, ids, w, scales, k, first, n, fill, lo, hi);
-}
-
-export function qgather_int4(y: usize, ids: usize, w: usize, scales: usize, tokens: i32, k: i32, first: i32, n: i32, fill: i32, lo: i32,
-  hi: i32): void {
-  gather(INT4, y, ids, w, scales, k, first, n, fill, lo, hi);
 }

@@ -1,7 +1,7 @@
 /**
  * Plan. Every format in both directions and by row index, against the oracle on every backend. The words are drawn, so every bit pattern
  * that a format allows comes up: halves from subnormal to 2, q = -127..127 and -7..7, scales from 2^-20 on. One axis at a time
- * around a control: rows on both sides of the few-rows paths (4) and of the blocks (32, 64, 256); columns around 8, 64; depth around the
+ * around a control: rows on both sides of the few-rows paths (4) and of the blocks (6, 12, 36, 64, 288); columns around 8, 64; depth around the
  * padding (4, 8, 32), 16 and 256. Columns of a wider matrix: neighbours stay as they were. Epilogue: bias, accumulate, c left unread.
  * Gather: ids outside give zeros or are passed over. NN is the gradient of NT: finite differences. The layouts' bytes.
  */
@@ -47,8 +47,8 @@ const shape = (form: 'nt' | 'nn', m: number, n: number, k: number, more: Params 
 const SHAPES = [
   [33, 40, 37],
   [1, 1, 1],
-  ...[2, 4, 5, 31, 64, 65].map((m) => [m, 40, 37]),
-  [258, 9, 33],
+  ...[2, 4, 5, 6, 7, 12, 13, 36, 37, 64, 65].map((m) => [m, 40, 37]),
+  [290, 9, 33],
   ...[7, 8, 63, 64, 65].map((n) => [33, n, 37]),
   ...[4, 8, 31, 32, 33, 256, 260].map((k) => [33, 20, k]),
   [3, 20, 291],

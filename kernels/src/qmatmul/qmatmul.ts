@@ -19,12 +19,17 @@ interface Rows {
   n: number;
 }
 
+/** Forms and formats as qmatmul.wgsl and qmatmul.as.ts number them. */
+const FORM = { nt: 0, nn: 1 } as const;
+type Form = keyof typeof FORM;
+const formatOf = (dtype: WeightType): number => WEIGHT_TYPES.indexOf(dtype);
+
 /** Outputs per workgroup, rows up to which the sum is shared out instead, and columns per workgroup then: qmatmul.wgsl. */
 const TILE = 64;
 const FEW = 4;
 const FEW_COLUMNS = { nt: 8, nn: 64 } as const;
 /** Outputs per work item, and the rows up to which NT takes dot products, and columns per item then: qmatmul.as.ts. */
-const MB = 256;
+const MB = 288;
 const NC = 64;
 const DIRECT_ROWS = 4;
 const STRIP = 32;
@@ -33,11 +38,11 @@ const weightBytes = (dtype: WeightType, n: number, k: number): number => 4 * n *
 
 const weights = (dtype: WeightType): Binding => (dtype === 'f32' ? f32('w') : u32('w'));
 
-function product(form: 'nt' | 'nn', dtype: WeightType): KernelEntry {
+function product(form: Form, dtype: WeightType): KernelEntry {
+  const format = formatOf(dtype);
   const width = ({ n, k }: Shape) => (form === 'nt' ? n : k);
   const depth = ({ n, k }: Shape) => (form === 'nt' ? k : n);
   const direct = ({ m }: Shape) => form === 'nt' && m <= DIRECT_ROWS;
-  const name = `qmatmul_${form}_${dtype}`;
   return {
     bindings: [f32('c', 'read_write'), f32('a'), weights(dtype), u32('scales'), f32('bias')],
     params: { m: 'u32', n: 'u32', k: 'u32', lda: 'u32', ldc: 'u32', accumulate: 'u32', has_bias: 'u32' },
@@ -48,10 +53,15 @@ function product(form: 'nt' | 'nn', dtype: WeightType): KernelEntry {
       scales: s.n * scaleWords(dtype, s.k),
       bias: s.has_bias ? width(s) : 0,
     }),
+    main: { entry: 'qmatmul', constants: { form: FORM[form], format } },
     grid: (s: Shape) => grid1d(s.m <= FEW ? ceilDiv(width(s), FEW_COLUMNS[form]) : ceilDiv(s.m, TILE) * ceilDiv(width(s), TILE)),
     phases: [
-      { export: name, work: (s: Shape) => (direct(s) ? 0 : ceilDiv(s.m, MB) * ceilDiv(width(s), NC)) },
-      ...(form === 'nt' ? [{ export: `${name}_direct`, work: (s: Shape) => (direct(s) ? ceilDiv(s.n, STRIP) : 0) }] : []),
+      {
+        export: 'qmatmul',
+        constants: [FORM[form], format],
+        work: (s: Shape) => (direct(s) ? 0 : ceilDiv(s.m, MB) * ceilDiv(width(s), NC)),
+      },
+      { export: 'qmatmul_direct', constants: [format], work: (s: Shape) => (direct(s) ? ceilDiv(s.n, STRIP) : 0) },
     ],
     flops: ({ m, n, k }: Shape) => 2 * m * n * k,
     bytes: (s: Shape) => weightBytes(dtype, s.n, s.k) + 4 * s.m * (depth(s) + (s.accumulate ? 2 : 1) * width(s)),
@@ -59,12 +69,14 @@ function product(form: 'nt' | 'nn', dtype: WeightType): KernelEntry {
 }
 
 function gather(dtype: WeightType): KernelEntry {
+  const format = formatOf(dtype);
   return {
     bindings: [f32('y', 'read_write'), u32('ids'), weights(dtype), u32('scales')],
     params: { tokens: 'u32', k: 'u32', first: 'u32', n: 'u32', fill: 'u32' },
     size: ({ tokens, k, n }: Rows) => ({ y: tokens * k, ids: tokens, w: n * rowWords(dtype, k), scales: n * scaleWords(dtype, k) }),
+    main: { entry: 'qgather', constants: { format } },
     grid: ({ tokens, k }: Rows) => grid1d(ceilDiv(tokens * ceilDiv(k, 4), 64)),
-    work: ({ tokens }: Rows) => tokens,
+    phases: [{ export: 'qgather', constants: [format], work: ({ tokens }: Rows) => tokens }],
     flops: ({ tokens, k }: Rows) => tokens * k,
     bytes: ({ tokens, k }: Rows) => weightBytes(dtype, tokens, k) + 4 * tokens * (k + 1),
   };

@@ -1,11 +1,12 @@
 alias elem = f32;
+//!use common/shared_tile.wgsl
 // Products with a frozen matrix W (N, K) kept in 32-bit words, dequantised on load, sums in f32:
 //   NT: c (M,N) = a (M,K) W^T [+ bias (N)] [+ c]     NN: c (M,K) = a (M,N) W [+ bias (K)] [+ c]
 //   gather: y[t] = W[ids[t] - first]
 // Layouts of W and its scales: format.ts. load4 is all that knows them: four neighbours of a row.
-// Tiles of 64 x 64 outputs by 64 threads, 8 x 8 each (two quads of rows, two of columns): 16 steps of the sum at a time, W is dequantised
-// once per tile into workgroup memory. At most FEW rows: NT shares the K of 8 columns among 8 threads each, NN the N of 64 columns
-// among 4 threads per quad; partial sums are added in fixed order. Out-of-range steps give 0, out-of-range outputs are not stored.
+// One pipeline per form and format. Tiles as in common/shared_tile.wgsl: W is dequantised once per tile into workgroup memory. At most FEW
+// rows: NT shares the K of 8 columns among 8 threads each, NN the N of 64 columns among 4 threads per quad; partial sums are added in
+// fixed order. Out-of-range steps give 0, out-of-range outputs are not stored.
 // qmatmul.ts counts the workgroups by the same TILE, FEW and columns.
 
 const NT: u32 = 0u;
@@ -14,11 +15,11 @@ const F32: u32 = 0u;
 const F16: u32 = 1u;
 const INT8: u32 = 2u;
 const INT4: u32 = 3u;
-const TILE: u32 = 64u;
 const FEW: u32 = 4u;
-/** Steps of the sum per turn. */
-const DEPTH: u32 = 16u;
 const GROUP: u32 = 32u;
+
+override form: u32 = NT;
+override format: u32 = F32;
 
 struct Params { m: u32, n: u32, k: u32, lda: u32, ldc: u32, accumulate: u32, has_bias: u32 }
 
@@ -50,7 +51,7 @@ fn nibbles(at: u32, high: u32) -> vec4f {
 fn scale_from(word: u32, group: u32) -> f32 { return bitcast<f32>(select(word << 16u, word & 0xffff0000u, (group & 1u) == 1u)); }
 
 /** Elements 4q .. 4q+3 of a row of W, k long; 0 from k on. */
-fn load4(format: u32, row: u32, q: u32, k: u32) -> vec4f {
+fn load4(row: u32, q: u32, k: u32) -> vec4f {
   let x = 4u * q;
   if (x >= k) { return vec4f(); }
   if (format == F32) {
@@ -77,8 +78,8 @@ fn a4(i: u32, q: u32, depth: u32) -> vec4f {
   return r;
 }
 
-fn put(i: u32, j: u32, width: u32, value: f32) {
-  if (i >= p.m || j >= width) { return; }
+fn put(i: u32, j: u32, value: f32) {
+  if (i >= p.m || j >= width()) { return; }
   let at = i * p.ldc + j;
   var r = value;
   if (p.has_bias != 0u) { r += f32(bias[j]); }
@@ -86,170 +87,92 @@ fn put(i: u32, j: u32, width: u32, value: f32) {
   c[at] = elem(r);
 }
 
-fn put4(i: u32, j: u32, width: u32, v: vec4f) {
-  for (var x = 0u; x < 4u; x++) { put(i, j + x, width, v[x]); }
-}
+/** Columns of c, and steps of the sum. */
+fn width() -> u32 { return select(p.n, p.k, form == NN); }
+fn depth() -> u32 { return select(p.k, p.n, form == NN); }
 
-/** Steps x 16 quads: rows of a, columns of c. */
-var<workgroup> left: array<vec4f, 256>;
-var<workgroup> right: array<vec4f, 256>;
-
-/** One quad of neighbours per thread and turn becomes a column of four steps. */
-fn store_across(rows: ptr<function, mat4x4f>, quad: u32, step: u32, into_left: bool) {
-  let t = transpose(*rows);
-  for (var s = 0u; s < 4u; s++) {
-    let at = (4u * step + s) * 16u + quad;
-    if (into_left) { left[at] = t[s]; } else { right[at] = t[s]; }
-  }
-}
-
-fn tile(form: u32, format: u32, index: u32, t: u32) {
-  let width = select(p.n, p.k, form == NN);
-  let depth = select(p.k, p.n, form == NN);
-  let across = (width + TILE - 1u) / TILE;
-  let i0 = index / across * TILE;
-  let j0 = index % across * TILE;
+/** One quad of neighbours per thread becomes a column of four steps. A place is the tile's first column and its first row. */
+fn fill_tiles(place: vec3u, l0: u32, t: u32) {
   let quad = t % 16u;
   let step = t / 16u;
-  let ty = t / 8u;
-  let tx = t % 8u;
-  var l0 = vec4f(); var r0 = vec4f();
-  var l1 = vec4f(); var r1 = vec4f();
-  var l2 = vec4f(); var r2 = vec4f();
-  var l3 = vec4f(); var r3 = vec4f();
-  var l4 = vec4f(); var r4 = vec4f();
-  var l5 = vec4f(); var r5 = vec4f();
-  var l6 = vec4f(); var r6 = vec4f();
-  var l7 = vec4f(); var r7 = vec4f();
-  for (var k0 = 0u; k0 < depth; k0 += DEPTH) {
-    let q = k0 / 4u + step;
-    let i = i0 + 4u * quad;
-    let last = p.m - 1u;
-    var rows = mat4x4f(a4(min(i, last), q, depth), a4(min(i + 1u, last), q, depth), a4(min(i + 2u, last), q, depth), a4(min(i + 3u, last), q, depth));
-    store_across(&rows, quad, step, true);
-    if (form == NT) {
-      let j = j0 + 4u * quad;
-      let end = p.n - 1u;
-      rows = mat4x4f(load4(format, min(j, end), q, p.k), load4(format, min(j + 1u, end), q, p.k), load4(format, min(j + 2u, end), q, p.k),
-        load4(format, min(j + 3u, end), q, p.k));
-      store_across(&rows, quad, step, false);
-    } else {
-      for (var s = 0u; s < 4u; s++) {
-        let row = k0 + 4u * step + s;
-        var v = vec4f();
-        if (row < depth) { v = load4(format, row, j0 / 4u + quad, p.k); }
-        right[(4u * step + s) * 16u + quad] = v;
-      }
+  let q = l0 / 4u + step;
+  let i = min(place.y + 4u * quad + vec4u(0u, 1u, 2u, 3u), vec4u(p.m - 1u));
+  let rows = transpose(mat4x4f(a4(i.x, q, depth()), a4(i.y, q, depth()), a4(i.z, q, depth()), a4(i.w, q, depth())));
+  for (var s = 0u; s < 4u; s++) { tile_a[(4u * step + s) * QUADS + quad] = rows[s]; }
+  if (form == NT) {
+    let j = min(place.x + 4u * quad + vec4u(0u, 1u, 2u, 3u), vec4u(p.n - 1u));
+    let columns = transpose(mat4x4f(load4(j.x, q, p.k), load4(j.y, q, p.k), load4(j.z, q, p.k), load4(j.w, q, p.k)));
+    for (var s = 0u; s < 4u; s++) { tile_b[(4u * step + s) * QUADS + quad] = columns[s]; }
+  } else {
+    for (var s = 0u; s < 4u; s++) {
+      let row = l0 + 4u * step + s;
+      var v = vec4f();
+      if (row < p.n) { v = load4(row, place.x / 4u + quad, p.k); }
+      tile_b[(4u * step + s) * QUADS + quad] = v;
     }
-    workgroupBarrier();
-    for (var s = 0u; s < DEPTH; s++) {
-      let al = left[s * 16u + ty];
-      let ar = left[s * 16u + 8u + ty];
-      let bl = right[s * 16u + tx];
-      let br = right[s * 16u + 8u + tx];
-      l0 += al.x * bl; r0 += al.x * br;
-      l1 += al.y * bl; r1 += al.y * br;
-      l2 += al.z * bl; r2 += al.z * br;
-      l3 += al.w * bl; r3 += al.w * br;
-      l4 += ar.x * bl; r4 += ar.x * br;
-      l5 += ar.y * bl; r5 += ar.y * br;
-      l6 += ar.z * bl; r6 += ar.z * br;
-      l7 += ar.w * bl; r7 += ar.w * br;
-    }
-    workgroupBarrier();
   }
-  // A loop over an array, not 16 calls: what a call is inlined to is long, and drivers compile it 16 times.
-  let sums = array<vec4f, 16>(l0, r0, l1, r1, l2, r2, l3, r3, l4, r4, l5, r5, l6, r6, l7, r7);
-  for (var x = 0u; x < 16u; x++) {
-    put4(i0 + 4u * ty + x / 2u % 4u + 32u * (x / 8u), j0 + 4u * tx + 32u * (x % 2u), width, sums[x]);
-  }
+}
+
+fn tile(index: u32, t: u32) {
+  let across = (width() + TILE - 1u) / TILE;
+  let place = vec3u(index % across * TILE, index / across * TILE, 0u);
+  var sums = tile_sums(place, depth(), t);
+  for (var e = 0u; e < 64u; e++) { put(place.y + tile_row(t, e), place.x + tile_column(t, e), sums[e / 4u][e % 4u]); }
 }
 
 /** Row r of a exists up to here; the others are read again and not stored. */
 fn few_row(r: u32) -> u32 { return min(r, p.m - 1u); }
 
-fn few_nt(format: u32, index: u32, t: u32) {
+fn few_nt(index: u32, t: u32) {
   let j = index * 8u + t / 8u;
   let row = min(j, p.n - 1u);
   var sums = vec4f();
   for (var q = t % 8u; 4u * q < p.k; q += 8u) {
-    let v = load4(format, row, q, p.k);
+    let v = load4(row, q, p.k);
     sums += vec4f(dot(v, a4(0u, q, p.k)), dot(v, a4(few_row(1u), q, p.k)), dot(v, a4(few_row(2u), q, p.k)), dot(v, a4(few_row(3u), q, p.k)));
   }
-  left[t] = sums;
+  tile_a[t] = sums;
   workgroupBarrier();
   let r = t % 8u;
   if (r >= FEW) { return; }
   var total = 0.0;
-  for (var s = 0u; s < 8u; s++) { total += left[t / 8u * 8u + s][r]; }
-  put(r, j, p.n, total);
+  for (var s = 0u; s < 8u; s++) { total += tile_a[t / 8u * 8u + s][r]; }
+  put(r, j, total);
 }
 
-fn few_nn(format: u32, index: u32, t: u32) {
+fn few_nn(index: u32, t: u32) {
   let q = index * 16u + t % 16u;
   var s0 = vec4f();
   var s1 = vec4f();
   var s2 = vec4f();
   var s3 = vec4f();
   for (var l = t / 16u; l < p.n; l += 4u) {
-    let v = load4(format, l, q, p.k);
+    let v = load4(l, q, p.k);
     s0 += f32(a[l]) * v;
     s1 += f32(a[few_row(1u) * p.lda + l]) * v;
     s2 += f32(a[few_row(2u) * p.lda + l]) * v;
     s3 += f32(a[few_row(3u) * p.lda + l]) * v;
   }
-  left[t] = s0;
-  left[64u + t] = s1;
-  left[128u + t] = s2;
-  left[192u + t] = s3;
+  tile_a[t] = s0;
+  tile_a[64u + t] = s1;
+  tile_a[128u + t] = s2;
+  tile_a[192u + t] = s3;
   workgroupBarrier();
   let first = t / 16u * 64u + t % 16u;
-  put4(t / 16u, 4u * q, p.k, left[first] + left[first + 16u] + left[first + 32u] + left[first + 48u]);
+  let v = tile_a[first] + tile_a[first + 16u] + tile_a[first + 32u] + tile_a[first + 48u];
+  for (var x = 0u; x < 4u; x++) { put(t / 16u, 4u * q + x, v[x]); }
 }
 
-fn run(form: u32, format: u32, wid: vec3u, nwg: vec3u, t: u32) {
+@compute @workgroup_size(64)
+fn qmatmul(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
   let index = wid.x + wid.y * nwg.x;
-  let width = select(p.n, p.k, form == NN);
   if (p.m <= FEW) {
     let columns = select(8u, 64u, form == NN);
-    if (index >= (width + columns - 1u) / columns) { return; }
-    if (form == NT) { few_nt(format, index, t); } else { few_nn(format, index, t); }
-  } else if (index < (width + TILE - 1u) / TILE * ((p.m + TILE - 1u) / TILE)) {
-    tile(form, format, index, t);
+    if (index >= (width() + columns - 1u) / columns) { return; }
+    if (form == NT) { few_nt(index, t); } else { few_nn(index, t); }
+  } else if (index < (width() + TILE - 1u) / TILE * ((p.m + TILE - 1u) / TILE)) {
+    tile(index, t);
   }
-}
-
-@compute @workgroup_size(64)
-fn qmatmul_nt_f32(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  run(NT, F32, wid, nwg, t);
-}
-@compute @workgroup_size(64)
-fn qmatmul_nt_f16(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  run(NT, F16, wid, nwg, t);
-}
-@compute @workgroup_size(64)
-fn qmatmul_nt_int8(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  run(NT, INT8, wid, nwg, t);
-}
-@compute @workgroup_size(64)
-fn qmatmul_nt_int4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  run(NT, INT4, wid, nwg, t);
-}
-@compute @workgroup_size(64)
-fn qmatmul_nn_f32(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  run(NN, F32, wid, nwg, t);
-}
-@compute @workgroup_size(64)
-fn qmatmul_nn_f16(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  run(NN, F16, wid, nwg, t);
-}
-@compute @workgroup_size(64)
-fn qmatmul_nn_int8(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  run(NN, INT8, wid, nwg, t);
-}
-@compute @workgroup_size(64)
-fn qmatmul_nn_int4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  run(NN, INT4, wid, nwg, t);
 }
 
 struct GatherParams { tokens: u32, k: u32, first: u32, n: u32, fill: u32 }
@@ -259,7 +182,8 @@ struct GatherParams { tokens: u32, k: u32, first: u32, n: u32, fill: u32 }
 @group(0) @binding(4) var<uniform> g: GatherParams;
 
 /** One thread per quad of y; an id below `first` wraps around to a row that is not there. */
-fn gather(format: u32, wid: vec3u, nwg: vec3u, t: u32) {
+@compute @workgroup_size(64)
+fn qgather(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
   let index = (wid.x + wid.y * nwg.x) * 64u + t;
   let quads = (g.k + 3u) / 4u;
   if (index >= g.tokens * quads) { return; }
@@ -267,23 +191,6 @@ fn gather(format: u32, wid: vec3u, nwg: vec3u, t: u32) {
   let q = index % quads;
   let row = ids[token] - g.first;
   var v = vec4f();
-  if (row < g.n) { v = load4(format, row, q, g.k); } else if (g.fill == 0u) { return; }
+  if (row < g.n) { v = load4(row, q, g.k); } else if (g.fill == 0u) { return; }
   for (var x = 0u; x < min(4u, g.k - 4u * q); x++) { y[token * g.k + 4u * q + x] = elem(v[x]); }
-}
-
-@compute @workgroup_size(64)
-fn qgather_f32(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  gather(F32, wid, nwg, t);
-}
-@compute @workgroup_size(64)
-fn qgather_f16(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  gather(F16, wid, nwg, t);
-}
-@compute @workgroup_size(64)
-fn qgather_int8(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  gather(INT8, wid, nwg, t);
-}
-@compute @workgroup_size(64)
-fn qgather_int4(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  gather(INT4, wid, nwg, t);
 }

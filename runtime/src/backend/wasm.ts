@@ -38,6 +38,7 @@ interface LoadedPhase {
   readonly module: LoadedModule;
   readonly fn: (...args: number[]) => void;
   readonly exportIndex: number;
+  readonly constants: readonly number[];
   readonly work: (p: Params) => number;
   readonly grain: ((p: Params) => number) | undefined;
 }
@@ -214,9 +215,11 @@ export class WasmBackend implements Backend {
     }
   }
 
-  #runPhase({ module, fn, exportIndex, work: workOf, grain: grainOf }: LoadedPhase, args: number[], params: Params, small: boolean): void {
+  #runPhase(phase: LoadedPhase, shared: readonly number[], params: Params, small: boolean): void {
+    const { module, fn, exportIndex, constants, work: workOf, grain: grainOf } = phase;
     const work = workOf(params);
     if (work <= 0) return;
+    const args = constants.length > 0 ? [...shared, ...constants] : shared;
     const { threads } = this.#pool;
     if (small || threads === 1 || work === 1) fn(...args, 0, work);
     else {
@@ -236,7 +239,7 @@ export class WasmBackend implements Backend {
         const exportIndex = module.names.indexOf(phase.export);
         if (exportIndex < 0) throw new DeviceError(`${spec.name}: wasm exports no '${phase.export}'; it has ${module.names.join(', ')}`);
         const fn = module.exports[phase.export] as LoadedPhase['fn'];
-        return { module, fn, exportIndex, work: phase.work, grain: phase.grain };
+        return { module, fn, exportIndex, constants: phase.constants, work: phase.work, grain: phase.grain };
       });
       this.#phases.set(entry, phases);
     }
