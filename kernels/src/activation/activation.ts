@@ -1,31 +1,14 @@
-import { ceilDiv, f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import { perElement } from '../common/per_element.ts';
+import { f32, type KernelSpec } from '../common/spec.ts';
 import wasm from '../gen/activation.wasm.ts';
 import wgsl from '../gen/activation.wgsl.ts';
 import * as ref from './activation.ref.ts';
 
-interface Shape {
-  n: number;
-}
+/** Elements per workgroup, and per work item: activation.wgsl, activation.as.ts. */
+const sizes = { group: 64, block: 4 } as const;
 
-const forward = (flops: number) => ({
-  bindings: [f32('y', 'write'), f32('x')],
-  params: { n: 'u32' } as const,
-  size: ({ n }: Shape) => ({ y: n, x: n }),
-  grid: ({ n }: Shape) => grid1d(ceilDiv(n, 64)),
-  work: ({ n }: Shape) => ceilDiv(n, 4),
-  flops: ({ n }: Shape) => flops * n,
-  bytes: ({ n }: Shape) => 8 * n,
-});
-
-const backward = (flops: number) => ({
-  bindings: [f32('dx', 'write'), f32('dy'), f32('y')],
-  params: { n: 'u32' } as const,
-  size: ({ n }: Shape) => ({ dx: n, dy: n, y: n }),
-  grid: ({ n }: Shape) => grid1d(ceilDiv(n, 64)),
-  work: ({ n }: Shape) => ceilDiv(n, 4),
-  flops: ({ n }: Shape) => flops * n,
-  bytes: ({ n }: Shape) => 12 * n,
-});
+const forward = (flops: number) => perElement([f32('y', 'write'), f32('x')], { flops, ...sizes });
+const backward = (flops: number) => perElement([f32('dx', 'write'), f32('dy'), f32('y')], { flops, ...sizes });
 
 /** tanh and ReLU over n elements. Backward needs y. */
 export const activation = {

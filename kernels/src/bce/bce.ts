@@ -1,11 +1,11 @@
-import { ceilDiv, f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import { perElement } from '../common/per_element.ts';
+import { f32, type KernelSpec } from '../common/spec.ts';
 import wasm from '../gen/bce.wasm.ts';
 import wgsl from '../gen/bce.wgsl.ts';
 import * as ref from './bce.ref.ts';
 
-interface Shape {
-  n: number;
-}
+/** Elements per workgroup, and per work item: bce.wgsl, bce.as.ts. */
+const sizes = { group: 64, block: 1 } as const;
 
 /** Weighted binary cross-entropy from logits: losses, their gradient and the probabilities, all (n). */
 export const bce = {
@@ -14,21 +14,9 @@ export const bce = {
   wasm,
   ref,
   entries: {
-    bce_logits: {
-      bindings: [
-        f32('losses', 'write'),
-        f32('dlogits', 'write'),
-        f32('probabilities', 'write'),
-        f32('logits'),
-        f32('labels'),
-        f32('weights'),
-      ],
-      params: { n: 'u32' },
-      size: ({ n }: Shape) => ({ losses: n, dlogits: n, probabilities: n, logits: n, labels: n, weights: n }),
-      grid: ({ n }: Shape) => grid1d(ceilDiv(n, 64)),
-      work: ({ n }: Shape) => n,
-      flops: ({ n }: Shape) => 12 * n,
-      bytes: ({ n }: Shape) => 24 * n,
-    },
+    bce_logits: perElement(
+      [f32('losses', 'write'), f32('dlogits', 'write'), f32('probabilities', 'write'), f32('logits'), f32('labels'), f32('weights')],
+      { flops: 12, ...sizes },
+    ),
   },
 } satisfies KernelSpec;

@@ -1,19 +1,12 @@
-import { ceilDiv, f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import { perElement } from '../common/per_element.ts';
+import { f32, type KernelSpec } from '../common/spec.ts';
 import wasm from '../gen/elementwise.wasm.ts';
 import wgsl from '../gen/elementwise.wgsl.ts';
 import * as ref from './elementwise.ref.ts';
 
-interface Shape {
-  n: number;
-}
-
-/** Elements per workgroup: elementwise.wgsl. */
-const WG = 256;
-/** Elements per work item: elementwise.as.ts. */
-const BLOCK = 4096;
-
-const grid = ({ n }: Shape) => grid1d(ceilDiv(n, WG));
-const work = ({ n }: Shape) => ceilDiv(n, BLOCK);
+/** Elements per workgroup, and per work item: elementwise.wgsl, elementwise.as.ts. */
+const sizes = { group: 256, block: 4096 } as const;
+const s = { s: 'f32' } as const;
 
 /** fill y = value, add y = a + b, add_inplace y += x, scale_inplace y *= s, scaled_add_inplace y += s x; over n elements. */
 export const elementwise = {
@@ -22,50 +15,10 @@ export const elementwise = {
   wasm,
   ref,
   entries: {
-    fill: {
-      bindings: [f32('y', 'write')],
-      params: { n: 'u32', value: 'f32' },
-      size: ({ n }: Shape) => ({ y: n }),
-      grid,
-      work,
-      flops: () => 0,
-      bytes: ({ n }: Shape) => 4 * n,
-    },
-    add: {
-      bindings: [f32('y', 'write'), f32('a'), f32('b')],
-      params: { n: 'u32' },
-      size: ({ n }: Shape) => ({ y: n, a: n, b: n }),
-      grid,
-      work,
-      flops: ({ n }: Shape) => n,
-      bytes: ({ n }: Shape) => 12 * n,
-    },
-    add_inplace: {
-      bindings: [f32('y', 'read_write'), f32('x')],
-      params: { n: 'u32' },
-      size: ({ n }: Shape) => ({ y: n, x: n }),
-      grid,
-      work,
-      flops: ({ n }: Shape) => n,
-      bytes: ({ n }: Shape) => 12 * n,
-    },
-    scale_inplace: {
-      bindings: [f32('y', 'read_write')],
-      params: { n: 'u32', s: 'f32' },
-      size: ({ n }: Shape) => ({ y: n }),
-      grid,
-      work,
-      flops: ({ n }: Shape) => n,
-      bytes: ({ n }: Shape) => 8 * n,
-    },
-    scaled_add_inplace: {
-      bindings: [f32('y', 'read_write'), f32('x')],
-      params: { n: 'u32', s: 'f32' },
-      size: ({ n }: Shape) => ({ y: n, x: n }),
-      grid,
-      work,
-      flops: ({ n }: Shape) => 2 * n,
-      bytes: ({ n }: Shape) => 12 * n,
-    },
+    fill: perElement([f32('y', 'write')], { flops: 0, ...sizes, params: { value: 'f32' } }),
+    add: perElement([f32('y', 'write'), f32('a'), f32('b')], { flops: 1, ...sizes }),
+    add_inplace: perElement([f32('y', 'read_write'), f32('x')], { flops: 1, ...sizes }),
+    scale_inplace: perElement([f32('y', 'read_write')], { flops: 1, ...sizes, params: s }),
+    scaled_add_inplace: perElement([f32('y', 'read_write'), f32('x')], { flops: 2, ...sizes, params: s }),
   },
 } satisfies KernelSpec;

@@ -1,20 +1,11 @@
-import { ceilDiv, f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import { perElement } from '../common/per_element.ts';
+import { f32, type KernelSpec } from '../common/spec.ts';
 import wasm from '../gen/swiglu.wasm.ts';
 import wgsl from '../gen/swiglu.wgsl.ts';
 import * as ref from './swiglu.ref.ts';
 
-interface Shape {
-  n: number;
-}
-const params = { n: 'u32' } as const;
-
-/** Elements per workgroup: swiglu.wgsl. */
-const WG = 256;
-/** Elements per work item: swiglu.as.ts. */
-const BLOCK = 1024;
-
-const grid = ({ n }: Shape) => grid1d(ceilDiv(n, WG));
-const work = ({ n }: Shape) => ceilDiv(n, BLOCK);
+/** Elements per workgroup, and per work item: swiglu.wgsl, swiglu.as.ts. */
+const sizes = { group: 256, block: 1024 } as const;
 
 /** y = gate sigmoid(gate) up over n elements. Backward needs gate and up and assigns both gradients. */
 export const swiglu = {
@@ -23,23 +14,7 @@ export const swiglu = {
   wasm,
   ref,
   entries: {
-    swiglu_fwd: {
-      bindings: [f32('y', 'write'), f32('gate'), f32('up')],
-      params,
-      size: ({ n }: Shape) => ({ y: n, gate: n, up: n }),
-      grid,
-      work,
-      flops: ({ n }: Shape) => 5 * n,
-      bytes: ({ n }: Shape) => 12 * n,
-    },
-    swiglu_bwd: {
-      bindings: [f32('dgate', 'write'), f32('dup', 'write'), f32('dy'), f32('gate'), f32('up')],
-      params,
-      size: ({ n }: Shape) => ({ dgate: n, dup: n, dy: n, gate: n, up: n }),
-      grid,
-      work,
-      flops: ({ n }: Shape) => 10 * n,
-      bytes: ({ n }: Shape) => 20 * n,
-    },
+    swiglu_fwd: perElement([f32('y', 'write'), f32('gate'), f32('up')], { flops: 5, ...sizes }),
+    swiglu_bwd: perElement([f32('dgate', 'write'), f32('dup', 'write'), f32('dy'), f32('gate'), f32('up')], { flops: 10, ...sizes }),
   },
 } satisfies KernelSpec;

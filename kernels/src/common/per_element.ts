@@ -1,0 +1,29 @@
+/** Entries that take n elements one by one, every binding n long. */
+import { type Binding, ceilDiv, type DType, grid1d, type KernelEntry } from './spec.ts';
+
+interface Shape {
+  n: number;
+}
+
+interface PerElement {
+  /** Per element. */
+  readonly flops: number;
+  /** Elements per workgroup on WebGPU, and per work item on WebAssembly. */
+  readonly group: number;
+  readonly block: number;
+  /** Params beside n. */
+  readonly params?: Readonly<Record<string, DType>>;
+}
+
+export function perElement(bindings: readonly Binding[], { flops, group, block, params }: PerElement): KernelEntry {
+  const moved = bindings.reduce((sum, { access }) => sum + (access === 'read_write' ? 8 : 4), 0);
+  return {
+    bindings,
+    params: { n: 'u32', ...params },
+    size: ({ n }: Shape) => Object.fromEntries(bindings.map(({ name }) => [name, n])),
+    grid: ({ n }: Shape) => grid1d(ceilDiv(n, group)),
+    work: ({ n }: Shape) => ceilDiv(n, block),
+    flops: ({ n }: Shape) => flops * n,
+    bytes: ({ n }: Shape) => moved * n,
+  };
+}
