@@ -4,11 +4,12 @@
  *   sequence without prefix, padding tokens. Lengths at 1 and on both sides of the panel 8, the block 32 and the tile 64.
  * - Heads 4/2, 6/2, 1/1, 3/1, 5/5; head_dim 4, 8, 12, 16, 20, 64, 128.
  * - Hostile values: equal keys, one key far above the others, a late maximum (every tile moves the running maximum).
+ * - Every variant on the cases whose heads it takes; those for narrow heads give the same bits as the kernel for wide ones.
  * - Backward of the oracle equals finite differences of its forward on a small group with a shared prefix.
  * - The table is consistent (what queries see = who sees keys), and a shared prefix gives what the unshared copies give.
  */
 import { type HostBuffers, launchRef, type Params } from '@eagrl/kernels';
-import { assertClose, type KernelCase, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { expect, test } from 'vitest';
 import { attention } from './attention.ts';
 
@@ -91,7 +92,8 @@ const cases = (inputs: (r: Random, p: Params, groups: Group[]) => HostBuffers, t
     return { title: titleOf(layout, params), params, tolerance, inputs: (r, p) => inputs(r, p, layout.groups) };
   });
 
-testKernel(attention, 'attention_fwd', cases(tensors, TOLERANCE.reduction));
+const forward = cases(tensors, TOLERANCE.reduction);
+testKernel(attention, 'attention_fwd', forward);
 
 const hostile = { tokens: 150, heads: 2, kv_heads: 1, head_dim: 8, scale: 1 };
 const spread = (key: (j: number) => number) => (r: Random) => ({
@@ -99,12 +101,13 @@ const spread = (key: (j: number) => number) => (r: Random) => ({
   q: new Float32Array(150 * 16).fill(1),
   k: Float32Array.from({ length: 150 * 8 }, (_, e) => key(Math.floor(e / 8))),
 });
-testKernel(attention, 'attention_fwd', [
+const extremes: KernelCase[] = [
   { title: 'equal keys', params: hostile, tolerance: TOLERANCE.reduction, inputs: spread(() => 0.5) },
   { title: 'one key far above', params: hostile, tolerance: TOLERANCE.reduction, inputs: spread((j) => (j === 70 ? 30 : -30)) },
   { title: 'rising scores', params: hostile, tolerance: TOLERANCE.reduction, inputs: spread((j) => j / 8) },
   { title: 'falling scores', params: hostile, tolerance: TOLERANCE.reduction, inputs: spread((j) => -j) },
-]);
+];
+testKernel(attention, 'attention_fwd', extremes);
 
 testKernel(
   attention,
@@ -114,8 +117,15 @@ testKernel(
     return { stats: r.normals(2 * n), do: r.normals(n * p.head_dim), o: r.normals(n * p.head_dim) };
   }, TOLERANCE.reduction),
 );
-testKernel(attention, 'attention_bwd_dq', cases(backwardInputs, TOLERANCE.chained));
-testKernel(attention, 'attention_bwd_dkdv', cases(backwardInputs, TOLERANCE.chained));
+const backward = cases(backwardInputs, TOLERANCE.chained);
+testKernel(attention, 'attention_bwd_dq', backward);
+testKernel(attention, 'attention_bwd_dkdv', backward);
+
+for (const { name } of attention.entries.attention_fwd.variants) {
+  testVariant(attention, 'attention_fwd', name, [...forward, ...extremes]);
+  testVariant(attention, 'attention_bwd_dq', name, backward);
+  testVariant(attention, 'attention_bwd_dkdv', name, backward);
+}
 
 /** All gradients of L = sum do o by the oracle. */
 function gradients(x: Record<string, Float64Array>, p: Params): Record<'dq' | 'dk' | 'dv', Float64Array> {

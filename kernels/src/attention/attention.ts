@@ -1,4 +1,5 @@
-import { ceilDiv, f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import { ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32, type Variant } from '../common/spec.ts';
+import quads from '../gen/attention.quad.wgsl.ts';
 import wasm from '../gen/attention.wasm.ts';
 import wgsl from '../gen/attention.wgsl.ts';
 import * as ref from './attention.ref.ts';
@@ -14,7 +15,7 @@ interface Shape {
 
 /** Rows (queries or keys) of one workgroup and of one WebAssembly work item; rows of one workgroup of attention_bwd_delta. */
 const BLOCK = 32;
-const DELTA_ROWS = 4;
+const DELTA_ROWS = 64;
 /** attention.wgsl holds one row of this many elements, as vec4, in 4 threads. */
 const MAX_HEAD_DIM = 128;
 
@@ -40,6 +41,41 @@ const queryBytes = ({ tokens, heads, head_dim }: Shape) => 4 * tokens * heads * 
 const keyBytes = ({ tokens, kv_heads, head_dim }: Shape) => 4 * tokens * kv_heads * head_dim;
 const tableBytes = ({ tokens, heads }: Shape) => 8 * tokens * heads + 16 * tokens;
 
+/** Rows of a workgroup of attention.quad.wgsl. */
+const QUAD_ROWS = 16;
+
+/**
+ * `head_dim_32` and `_64`: fewer registers for narrow heads, the same bits. `quad_16`, `_32`: attention.quad.wgsl. A choice by width of head and
+ * adapter alone, so that nothing shows how much else is in a batch.
+ */
+function choice(entry: string, kvSide = false): Required<Pick<KernelEntry, 'grid' | 'variants' | 'rules' | 'shape'>> {
+  const heads = (p: Shape) => (kvSide ? p.kv_heads : p.heads);
+  const grid = (p: Shape) => grid1d(heads(p) * blocks(p));
+  const upTo = (most: number) => ({ applies: ({ head_dim }: Shape) => head_dim <= most });
+  const narrow = (most: number): Variant => ({
+    name: `head_dim_${most}`,
+    ...upTo(most),
+    ordered: true,
+    passes: [{ wgsl, entry, constants: { most_cols: most / 4 }, grid }],
+  });
+  const quad = (most: number): Variant => ({
+    name: `quad_${most}`,
+    features: ['subgroups'],
+    ...upTo(most),
+    ordered: false,
+    passes: [{ wgsl: quads, entry, constants: { groups: most / 16 }, grid: (p: Shape) => grid1d(heads(p) * ceilDiv(p.tokens, QUAD_ROWS)) }],
+  });
+  const narrows = [narrow(32), narrow(64)];
+  const forCpus = [quad(16), quad(32)];
+  const rule = ({ name, applies }: Variant) => ({ variant: name, when: applies });
+  return {
+    grid,
+    variants: [...narrows, ...forCpus],
+    rules: ({ software }) => [...(software ? forCpus : []), ...narrows].map(rule),
+    shape: ({ tokens, heads, kv_heads, head_dim }: Shape) => `${tokens}x${heads}/${kv_heads}x${head_dim}`,
+  };
+}
+
 /** Blocks differ in length (causal, packed): threads take one at a time. */
 const oneByOne = () => 1;
 
@@ -63,7 +99,7 @@ export const attention = {
       bindings: [f32('o', 'write'), f32('stats', 'write'), f32('q'), f32('k'), f32('v'), u32('seg')],
       params,
       size: sizes,
-      grid: (p: Shape) => grid1d(p.heads * blocks(p)),
+      ...choice('attention_fwd'),
       phases: [{ export: 'attention_fwd', work: (p: Shape) => p.heads * blocks(p), grain: oneByOne }],
       flops: (p: Shape) => 2 * product(p),
       bytes: (p: Shape) => 2 * queryBytes(p) + 2 * keyBytes(p) + tableBytes(p),
@@ -81,7 +117,7 @@ export const attention = {
       bindings: [f32('dq', 'write'), f32('do'), f32('q'), f32('k'), f32('v'), f32('stats'), u32('seg')],
       params,
       size: sizes,
-      grid: (p: Shape) => grid1d(p.heads * blocks(p)),
+      ...choice('attention_bwd_dq'),
       phases: [{ export: 'attention_bwd_dq', work: (p: Shape) => p.heads * blocks(p), grain: oneByOne }],
       flops: (p: Shape) => 3 * product(p),
       bytes: (p: Shape) => 3 * queryBytes(p) + 2 * keyBytes(p) + tableBytes(p),
@@ -90,7 +126,7 @@ export const attention = {
       bindings: [f32('dk', 'write'), f32('dv', 'write'), f32('do'), f32('q'), f32('k'), f32('v'), f32('stats'), u32('seg')],
       params,
       size: sizes,
-      grid: (p: Shape) => grid1d(p.kv_heads * blocks(p)),
+      ...choice('attention_bwd_dkdv', true),
       phases: [{ export: 'attention_bwd_dkdv', work: (p: Shape) => p.kv_heads * blocks(p), grain: oneByOne }],
       flops: (p: Shape) => 4 * product(p),
       bytes: (p: Shape) => 2 * queryBytes(p) + 4 * keyBytes(p) + tableBytes(p),

@@ -20,6 +20,9 @@ const WG: u32 = 64u;
 const STEPS: vec4u = vec4u(0u, 8u, 16u, 24u);
 const LOWEST: f32 = -3.4028234e38;
 
+/** Columns of vec4 that a head has at the most: 8, 16 or 32. A thread has registers for a quarter, a half or all of four. */
+override most_cols: u32 = 32u;
+
 struct Params { tokens: u32, heads: u32, kv_heads: u32, head_dim: u32, scale: f32 }
 
 // weights[j * SIDE + y][a]: tile row j, row y + 8 a.
@@ -27,6 +30,14 @@ var<workgroup> weights: array<vec4f, TILE * SIDE>;
 var<workgroup> partial: array<vec4f, WG>;
 var<workgroup> block_seg: array<vec4u, BLOCK>;
 var<workgroup> ranges: vec4u;
+
+// Four tile rows x + 8 b of weights of rows y + 8 a, as by_key[b][a].
+fn put_weights(x: u32, y: u32, by_key: mat4x4f) {
+  weights[x * SIDE + y] = by_key[0];
+  weights[(x + 8u) * SIDE + y] = by_key[1];
+  weights[(x + 16u) * SIDE + y] = by_key[2];
+  weights[(x + 24u) * SIDE + y] = by_key[3];
+}
 
 // v x^T as columns v x[a].
 fn outer(v: vec4f, x: vec4f) -> mat4x4f { return mat4x4f(v * x.x, v * x.y, v * x.z, v * x.w); }
@@ -60,11 +71,28 @@ fn key_ranges(row_seg: vec4u, t: u32, last: u32) -> vec4u {
 
 @group(0) @binding(0) var<storage, read_write> o: array<vec4<elem>>;
 @group(0) @binding(1) var<storage, read_write> stats_out: array<vec2f>;
+// At the same place in attention_bwd_dq.
 @group(0) @binding(2) var<storage, read> q: array<vec4<elem>>;
 @group(0) @binding(3) var<storage, read> k: array<vec4<elem>>;
 @group(0) @binding(4) var<storage, read> v: array<vec4<elem>>;
 @group(0) @binding(5) var<storage, read> seg: array<vec4u>;
 @group(0) @binding(6) var<uniform> p: Params;
+
+// q[at[a]].k[k_at[b]] as column a, row b; cols vec4 each.
+fn scores(at: vec4u, k_at: vec4u, cols: u32) -> mat4x4f {
+  var s0 = vec4f();
+  var s1 = vec4f();
+  var s2 = vec4f();
+  var s3 = vec4f();
+  for (var c = 0u; c < cols; c++) {
+    let keys = mat4x4f(vec4f(k[k_at.x + c]), vec4f(k[k_at.y + c]), vec4f(k[k_at.z + c]), vec4f(k[k_at.w + c]));
+    s0 += vec4f(q[at.x + c]) * keys;
+    s1 += vec4f(q[at.y + c]) * keys;
+    s2 += vec4f(q[at.z + c]) * keys;
+    s3 += vec4f(q[at.w + c]) * keys;
+  }
+  return mat4x4f(s0, s1, s2, s3);
+}
 
 @compute @workgroup_size(WG)
 fn attention_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -95,22 +123,12 @@ fn attention_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
       let n = min(TILE, end - key);
       let j = key + x + STEPS;
       let k_at = min(j, vec4u(end - 1u)) * ldk + kv_at;
-      var s0 = vec4f();
-      var s1 = vec4f();
-      var s2 = vec4f();
-      var s3 = vec4f();
-      for (var c = 0u; c < cols; c++) {
-        let keys = mat4x4f(vec4f(k[k_at.x + c]), vec4f(k[k_at.y + c]), vec4f(k[k_at.z + c]), vec4f(k[k_at.w + c]));
-        s0 += vec4f(q[at.x + c]) * keys;
-        s1 += vec4f(q[at.y + c]) * keys;
-        s2 += vec4f(q[at.z + c]) * keys;
-        s3 += vec4f(q[at.w + c]) * keys;
-      }
+      let raw = scores(at, k_at, cols);
       let there = j < vec4u(end);
-      s0 = select(vec4f(LOWEST), s0 * p.scale, there & sees(seg[i.x], i.x, j));
-      s1 = select(vec4f(LOWEST), s1 * p.scale, there & sees(seg[i.y], i.y, j));
-      s2 = select(vec4f(LOWEST), s2 * p.scale, there & sees(seg[i.z], i.z, j));
-      s3 = select(vec4f(LOWEST), s3 * p.scale, there & sees(seg[i.w], i.w, j));
+      var s0 = select(vec4f(LOWEST), raw[0] * p.scale, there & sees(seg[i.x], i.x, j));
+      var s1 = select(vec4f(LOWEST), raw[1] * p.scale, there & sees(seg[i.y], i.y, j));
+      var s2 = select(vec4f(LOWEST), raw[2] * p.scale, there & sees(seg[i.z], i.z, j));
+      var s3 = select(vec4f(LOWEST), raw[3] * p.scale, there & sees(seg[i.w], i.w, j));
       partial[t] = vec4f(max4(s0), max4(s1), max4(s2), max4(s3));
       // Also ends the last read of the weights before they change.
       workgroupBarrier();
@@ -124,13 +142,10 @@ fn attention_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
       s3 = select(vec4f(), exp(s3 - top.w), s3 > vec4f(LOWEST));
       let by_key = transpose(mat4x4f(s0, s1, s2, s3));
       l = l * factor + by_key[0] + by_key[1] + by_key[2] + by_key[3];
-      weights[x * SIDE + y] = by_key[0];
-      weights[(x + 8u) * SIDE + y] = by_key[1];
-      weights[(x + 16u) * SIDE + y] = by_key[2];
-      weights[(x + 24u) * SIDE + y] = by_key[3];
+      put_weights(x, y, by_key);
       acc0 = scale_columns(acc0, factor);
-      if (cols > 8u) { acc1 = scale_columns(acc1, factor); }
-      if (cols > 16u) {
+      if (most_cols > 8u) { acc1 = scale_columns(acc1, factor); }
+      if (most_cols > 16u) {
         acc2 = scale_columns(acc2, factor);
         acc3 = scale_columns(acc3, factor);
       }
@@ -139,8 +154,8 @@ fn attention_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
       for (var r = 0u; r < n; r++) {
         let e = weights[r * SIDE + y];
         acc0 += outer(vec4f(v[v_at + own.x]), e);
-        if (cols > 8u) { acc1 += outer(vec4f(v[v_at + own.y]), e); }
-        if (cols > 16u) {
+        if (most_cols > 8u) { acc1 += outer(vec4f(v[v_at + own.y]), e); }
+        if (most_cols > 16u) {
           acc2 += outer(vec4f(v[v_at + own.z]), e);
           acc3 += outer(vec4f(v[v_at + own.w]), e);
         }
@@ -164,7 +179,6 @@ fn attention_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
 
 struct DeltaParams { tokens: u32, heads: u32, head_dim: u32 }
 
-const DELTA_LANES: u32 = 16u;
 const DELTA_WG: u32 = 64u;
 
 @group(0) @binding(0) var<storage, read_write> stats_delta: array<vec2f>;
@@ -172,33 +186,21 @@ const DELTA_WG: u32 = 64u;
 @group(0) @binding(2) var<storage, read> o_delta: array<vec4<elem>>;
 @group(0) @binding(3) var<uniform> p_delta: DeltaParams;
 
-var<workgroup> row_parts: array<f32, DELTA_WG>;
-
-// 4 (token, head) rows per workgroup, 16 threads each.
+// A thread per (token, head) row.
 @compute @workgroup_size(DELTA_WG)
 fn attention_bwd_delta(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32,
 ) {
-  let rows = p_delta.tokens * p_delta.heads;
   let cols = p_delta.head_dim / 4u;
-  let r = (wid.x + wid.y * nwg.x) * (DELTA_WG / DELTA_LANES) + t / DELTA_LANES;
-  var sum = 0.0;
-  if (r < rows) {
-    for (var c = t % DELTA_LANES; c < cols; c += DELTA_LANES) { sum += dot(vec4f(dout_delta[r * cols + c]), vec4f(o_delta[r * cols + c])); }
-  }
-  row_parts[t] = sum;
-  workgroupBarrier();
-  if (r < rows && t % DELTA_LANES == 0u) {
-    for (var n = 1u; n < DELTA_LANES; n++) { sum += row_parts[t + n]; }
-    stats_delta[r].y = sum;
-  }
+  let r = (wid.x + wid.y * nwg.x) * DELTA_WG + t;
+  if (r >= p_delta.tokens * p_delta.heads) { return; }
+  var sums = vec4f();
+  for (var c = r * cols; c < (r + 1u) * cols; c++) { sums += vec4f(dout_delta[c]) * vec4f(o_delta[c]); }
+  stats_delta[r].y = (sums.x + sums.y) + (sums.z + sums.w);
 }
 
 @group(0) @binding(0) var<storage, read_write> dq: array<vec4<elem>>;
 @group(0) @binding(1) var<storage, read> dout_dq: array<vec4<elem>>;
-@group(0) @binding(2) var<storage, read> q_dq: array<vec4<elem>>;
-@group(0) @binding(3) var<storage, read> k_dq: array<vec4<elem>>;
-@group(0) @binding(4) var<storage, read> v_dq: array<vec4<elem>>;
 @group(0) @binding(5) var<storage, read> stats_dq: array<vec2f>;
 @group(0) @binding(6) var<storage, read> seg_dq: array<vec4u>;
 @group(0) @binding(7) var<uniform> p_dq: Params;
@@ -235,21 +237,13 @@ fn attention_bwd_dq(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
       let n = min(TILE, end - key);
       let j = key + x + STEPS;
       let k_at = min(j, vec4u(end - 1u)) * ldk + kv_at;
-      var s0 = vec4f();
-      var s1 = vec4f();
-      var s2 = vec4f();
-      var s3 = vec4f();
+      let s = scores(at, k_at, cols);
       var dp0 = vec4f();
       var dp1 = vec4f();
       var dp2 = vec4f();
       var dp3 = vec4f();
       for (var c = 0u; c < cols; c++) {
-        let keys = mat4x4f(vec4f(k_dq[k_at.x + c]), vec4f(k_dq[k_at.y + c]), vec4f(k_dq[k_at.z + c]), vec4f(k_dq[k_at.w + c]));
-        s0 += vec4f(q_dq[at.x + c]) * keys;
-        s1 += vec4f(q_dq[at.y + c]) * keys;
-        s2 += vec4f(q_dq[at.z + c]) * keys;
-        s3 += vec4f(q_dq[at.w + c]) * keys;
-        let values = mat4x4f(vec4f(v_dq[k_at.x + c]), vec4f(v_dq[k_at.y + c]), vec4f(v_dq[k_at.z + c]), vec4f(v_dq[k_at.w + c]));
+        let values = mat4x4f(vec4f(v[k_at.x + c]), vec4f(v[k_at.y + c]), vec4f(v[k_at.z + c]), vec4f(v[k_at.w + c]));
         dp0 += vec4f(dout_dq[at.x + c]) * values;
         dp1 += vec4f(dout_dq[at.y + c]) * values;
         dp2 += vec4f(dout_dq[at.z + c]) * values;
@@ -257,24 +251,21 @@ fn attention_bwd_dq(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
       }
       let there = j < vec4u(end);
       let by_key = transpose(mat4x4f(
-        score_gradient(s0, dp0, stats_dq[row.x], there & sees(seg_dq[i.x], i.x, j)),
-        score_gradient(s1, dp1, stats_dq[row.y], there & sees(seg_dq[i.y], i.y, j)),
-        score_gradient(s2, dp2, stats_dq[row.z], there & sees(seg_dq[i.z], i.z, j)),
-        score_gradient(s3, dp3, stats_dq[row.w], there & sees(seg_dq[i.w], i.w, j)),
+        score_gradient(s[0], dp0, stats_dq[row.x], there & sees(seg_dq[i.x], i.x, j)),
+        score_gradient(s[1], dp1, stats_dq[row.y], there & sees(seg_dq[i.y], i.y, j)),
+        score_gradient(s[2], dp2, stats_dq[row.z], there & sees(seg_dq[i.z], i.z, j)),
+        score_gradient(s[3], dp3, stats_dq[row.w], there & sees(seg_dq[i.w], i.w, j)),
       ));
-      weights[x * SIDE + y] = by_key[0];
-      weights[(x + 8u) * SIDE + y] = by_key[1];
-      weights[(x + 16u) * SIDE + y] = by_key[2];
-      weights[(x + 24u) * SIDE + y] = by_key[3];
+      put_weights(x, y, by_key);
       workgroupBarrier();
       var kr_at = key * ldk + kv_at;
       for (var r = 0u; r < n; r++) {
         let ds = weights[r * SIDE + y];
-        acc0 += outer(vec4f(k_dq[kr_at + own.x]), ds);
-        if (cols > 8u) { acc1 += outer(vec4f(k_dq[kr_at + own.y]), ds); }
-        if (cols > 16u) {
-          acc2 += outer(vec4f(k_dq[kr_at + own.z]), ds);
-          acc3 += outer(vec4f(k_dq[kr_at + own.w]), ds);
+        acc0 += outer(vec4f(k[kr_at + own.x]), ds);
+        if (most_cols > 8u) { acc1 += outer(vec4f(k[kr_at + own.y]), ds); }
+        if (most_cols > 16u) {
+          acc2 += outer(vec4f(k[kr_at + own.z]), ds);
+          acc3 += outer(vec4f(k[kr_at + own.w]), ds);
         }
         kr_at += ldk;
       }
@@ -379,10 +370,7 @@ fn attention_bwd_dkdv(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups
       s3 = probability(s3, lse, i, j.w, j_end.w);
       let probs = transpose(mat4x4f(s0, s1, s2, s3));
       let grads = transpose(mat4x4f(s0 * (dp0 - delta), s1 * (dp1 - delta), s2 * (dp2 - delta), s3 * (dp3 - delta)));
-      weights[x * SIDE + y] = probs[0];
-      weights[(x + 8u) * SIDE + y] = probs[1];
-      weights[(x + 16u) * SIDE + y] = probs[2];
-      weights[(x + 24u) * SIDE + y] = probs[3];
+      put_weights(x, y, probs);
       weights_ds[x * SIDE + y] = grads[0];
       weights_ds[(x + 8u) * SIDE + y] = grads[1];
       weights_ds[(x + 16u) * SIDE + y] = grads[2];
@@ -394,11 +382,11 @@ fn attention_bwd_dkdv(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups
         let ds = weights_ds[r * SIDE + y];
         dv0 += outer(vec4f(dout_dkdv[r_at + own.x]), prob);
         dk0 += outer(vec4f(q_dkdv[r_at + own.x]), ds);
-        if (cols > 8u) {
+        if (most_cols > 8u) {
           dv1 += outer(vec4f(dout_dkdv[r_at + own.y]), prob);
           dk1 += outer(vec4f(q_dkdv[r_at + own.y]), ds);
         }
-        if (cols > 16u) {
+        if (most_cols > 16u) {
           dv2 += outer(vec4f(dout_dkdv[r_at + own.z]), prob);
           dk2 += outer(vec4f(q_dkdv[r_at + own.z]), ds);
           dv3 += outer(vec4f(dout_dkdv[r_at + own.w]), prob);
