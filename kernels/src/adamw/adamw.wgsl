@@ -7,7 +7,9 @@ alias elem = f32;
 // decay: one factor for each 64 elements (0 for norms and biases). bias_correction = 1 - beta^step.
 // A norm that is not finite skips the step: param, m and v stay as they are, and coef is 0.
 
-const WG: u32 = 256u;
+/** Threads that make a sum, and that update. */
+const WG: u32 = 64u;
+const WIDE: u32 = 256u;
 const CHUNK: u32 = 4096u;
 
 struct PartialParams { n: u32 }
@@ -69,9 +71,9 @@ struct Params {
 @group(0) @binding(6) var<uniform> p: Params;
 
 // One element per thread.
-@compute @workgroup_size(WG)
+@compute @workgroup_size(WIDE)
 fn adamw(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let i = (wid.x + wid.y * nwg.x) * WG + t;
+  let i = (wid.x + wid.y * nwg.x) * WIDE + t;
   if (i >= p.n || !finite(norm[0])) { return; }
   let g = f32(grad[i]) * norm[1];
   let m_new = p.beta1 * m[i] + (1.0 - p.beta1) * g;

@@ -3,10 +3,13 @@
 // Two levels over shared memory: some threads reduce a group of REDUCE_GROUP values each, then every thread reduces the groups, in the
 // same order, so all get the same bits. Rows of few columns share a workgroup, `lanes` threads each.
 // Two barriers a call; a tree has log2(WG) + 2, and software adapters pay for a barrier with a switch of every subgroup.
+// With one_thread a row has a single thread, and nothing here remains of it: what a row kernel's variant for CPUs sets (lanes.ts).
 // No barrier at the end: the next call writes what this one read only behind a barrier of its own.
 
 const REDUCE_GROUP: u32 = select(16u, 8u, WG <= 64u);
 const REDUCE_GROUPS: u32 = WG / REDUCE_GROUP;
+
+override one_thread: bool = false;
 
 var<workgroup> reduce_values: array<vec2f, WG>;
 var<workgroup> reduce_groups: array<vec2f, REDUCE_GROUPS>;
@@ -14,6 +17,7 @@ var<workgroup> reduce_groups: array<vec2f, REDUCE_GROUPS>;
 // Threads for a row of `cols` columns: a power of two from REDUCE_GROUP to WG, about one for each 16 columns. A thread beyond the columns
 // costs a software adapter as much as one that works. Twin of rowGrid in lanes.ts.
 fn row_lanes(cols: u32) -> u32 {
+  if (one_thread) { return 1u; }
   var lanes = REDUCE_GROUP;
   while (lanes < WG && lanes * 16u < cols) { lanes *= 2u; }
   return lanes;
@@ -21,6 +25,7 @@ fn row_lanes(cols: u32) -> u32 {
 
 // Two sums over the `lanes` threads of a row; each of them gets both.
 fn lane_sum2(value: vec2f, t: u32, lanes: u32) -> vec2f {
+  if (one_thread) { return value; }
   reduce_values[t] = value;
   workgroupBarrier();
   if (t < REDUCE_GROUPS) {
@@ -38,6 +43,7 @@ fn lane_sum2(value: vec2f, t: u32, lanes: u32) -> vec2f {
 fn lane_sum(value: f32, t: u32, lanes: u32) -> f32 { return lane_sum2(vec2f(value, 0.0), t, lanes).x; }
 
 fn lane_max(value: f32, t: u32, lanes: u32) -> f32 {
+  if (one_thread) { return value; }
   reduce_values[t].x = value;
   workgroupBarrier();
   if (t < REDUCE_GROUPS) {
@@ -58,3 +64,21 @@ fn block_sum2(value: vec2f, t: u32) -> vec2f { return lane_sum2(value, t, WG); }
 fn block_sum(value: f32, t: u32) -> f32 { return lane_sum2(vec2f(value, 0.0), t, WG).x; }
 
 fn block_max(value: f32, t: u32) -> f32 { return lane_max(value, t, WG); }
+
+var<workgroup> reduce_values3: array<vec3f, WG>;
+var<workgroup> reduce_groups3: array<vec3f, REDUCE_GROUPS>;
+
+// Three sums at once, each in the order of block_sum.
+fn block_sum3(value: vec3f, t: u32) -> vec3f {
+  reduce_values3[t] = value;
+  workgroupBarrier();
+  if (t < REDUCE_GROUPS) {
+    var s = vec3f();
+    for (var i = 0u; i < REDUCE_GROUP; i++) { s += reduce_values3[t * REDUCE_GROUP + i]; }
+    reduce_groups3[t] = s;
+  }
+  workgroupBarrier();
+  var total = vec3f();
+  for (var i = 0u; i < REDUCE_GROUPS; i++) { total += reduce_groups3[i]; }
+  return total;
+}

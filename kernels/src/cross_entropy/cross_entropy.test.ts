@@ -4,7 +4,7 @@
  * offset; rows of weight 0, whose logits are NaN and whose target is out of range, give exactly 0.
  * Gradient against finite differences of the oracle's forward.
  */
-import { assertClose, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { test } from 'vitest';
 import { crossEntropy } from './cross_entropy.ts';
 
@@ -53,8 +53,10 @@ const cases = [
   },
 ];
 
-testKernel(crossEntropy, 'cross_entropy', cases);
-testKernel(crossEntropy, 'cross_entropy_fwd', cases);
+for (const entry of ['cross_entropy', 'cross_entropy_fwd']) {
+  testKernel(crossEntropy, entry, cases);
+  testVariant(crossEntropy, entry, 'thread_per_row', cases);
+}
 
 test('cross_entropy ref gradient equals finite differences of cross_entropy_fwd ref', () => {
   const r = new Random('cross_entropy fd');

@@ -1,4 +1,4 @@
-import { rowGrid } from '../common/lanes.ts';
+import { rowGrid, threadPerRow } from '../common/lanes.ts';
 import { f32, type KernelSpec, u32 } from '../common/spec.ts';
 import wasm from '../gen/cross_entropy.wasm.ts';
 import wgsl from '../gen/cross_entropy.wgsl.ts';
@@ -9,6 +9,8 @@ interface Shape {
   vocab: number;
 }
 const params = { rows: 'u32', vocab: 'u32' } as const;
+/** Rows that keep the cores of a CPU busy with a thread each. */
+const FEWEST = 32;
 const size = ({ rows, vocab }: Shape) => ({ losses: rows, logits: rows * vocab, targets: rows, weights: rows });
 
 /**
@@ -25,6 +27,7 @@ export const crossEntropy = {
       bindings: [f32('losses', 'write'), f32('logits', 'read_write'), u32('targets'), f32('weights')],
       params,
       size,
+      ...threadPerRow(wgsl, 'cross_entropy', FEWEST),
       grid: ({ rows, vocab }: Shape) => rowGrid(rows, vocab, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 5 * rows * vocab,
@@ -34,6 +37,7 @@ export const crossEntropy = {
       bindings: [f32('losses', 'write'), f32('logits'), u32('targets'), f32('weights')],
       params,
       size,
+      ...threadPerRow(wgsl, 'cross_entropy_fwd', FEWEST),
       grid: ({ rows, vocab }: Shape) => rowGrid(rows, vocab, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 4 * rows * vocab,

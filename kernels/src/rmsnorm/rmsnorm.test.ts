@@ -4,7 +4,7 @@
  * dweight starts from given values. dx and dweight against finite differences of the oracle's forward.
  */
 import { type HostBuffers, launchRef } from '@eagrl/kernels';
-import { assertClose, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { test } from 'vitest';
 import { rmsnorm } from './rmsnorm.ts';
 
@@ -29,7 +29,7 @@ function saved(r: Random, rows: number, cols: number, x = r.normals(rows * cols,
   return { x, weight, rstd: Float32Array.from(rstd), dy: r.normals(rows * cols) };
 }
 
-testKernel(rmsnorm, 'rmsnorm_fwd', [
+const forward: KernelCase[] = [
   ...SHAPES.map(([rows, cols]) => ({
     title: `rows=${rows} cols=${cols}`,
     params: { rows, cols, eps },
@@ -42,9 +42,11 @@ testKernel(rmsnorm, 'rmsnorm_fwd', [
     inputs: (r) => ({ x: hostile(r, 3, 70), weight: r.normals(70) }),
     tolerance: TOLERANCE.transcendental,
   },
-]);
+];
+testKernel(rmsnorm, 'rmsnorm_fwd', forward);
+testVariant(rmsnorm, 'rmsnorm_fwd', 'thread_per_row', forward);
 
-testKernel(rmsnorm, 'rmsnorm_bwd_dx', [
+const backwardX: KernelCase[] = [
   ...SHAPES.map(([rows, cols]) => ({
     title: `rows=${rows} cols=${cols}`,
     params: { rows, cols },
@@ -57,9 +59,11 @@ testKernel(rmsnorm, 'rmsnorm_bwd_dx', [
     inputs: (r) => saved(r, 3, 70, hostile(r, 3, 70)),
     tolerance: TOLERANCE.reduction,
   },
-]);
+];
+testKernel(rmsnorm, 'rmsnorm_bwd_dx', backwardX);
+testVariant(rmsnorm, 'rmsnorm_bwd_dx', 'thread_per_row', backwardX);
 
-testKernel(rmsnorm, 'rmsnorm_bwd_dweight', [
+const backwardWeight: KernelCase[] = [
   ...SHAPES.map(([rows, cols]) => ({
     title: `rows=${rows} cols=${cols}`,
     params: { rows, cols },
@@ -72,7 +76,9 @@ testKernel(rmsnorm, 'rmsnorm_bwd_dweight', [
     inputs: (r) => ({ ...saved(r, 3, 70, hostile(r, 3, 70)), dweight: r.normals(70) }),
     tolerance: TOLERANCE.reduction,
   },
-]);
+];
+testKernel(rmsnorm, 'rmsnorm_bwd_dweight', backwardWeight);
+testVariant(rmsnorm, 'rmsnorm_bwd_dweight', 'thread_per_column', backwardWeight);
 
 test('rmsnorm refs: dx and dweight equal finite differences of the forward', () => {
   const r = new Random('rmsnorm fd');

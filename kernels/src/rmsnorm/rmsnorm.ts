@@ -1,5 +1,5 @@
-import { rowGrid } from '../common/lanes.ts';
-import { ceilDiv, f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import { rowGrid, threadPerRow } from '../common/lanes.ts';
+import { ceilDiv, f32, grid1d, type KernelSpec, type Variant } from '../common/spec.ts';
 import wasm from '../gen/rmsnorm.wasm.ts';
 import wgsl from '../gen/rmsnorm.wgsl.ts';
 import * as ref from './rmsnorm.ref.ts';
@@ -12,6 +12,14 @@ const params = { rows: 'u32', cols: 'u32' } as const;
 
 /** Columns per workgroup and per work item of dweight. */
 const COLS = 16;
+
+/** For adapters that compute on the CPU: no lanes of rows, so no barrier. */
+const THREAD_PER_COLUMN: Variant = {
+  name: 'thread_per_column',
+  applies: () => true,
+  ordered: false,
+  passes: [{ wgsl, entry: 'rmsnorm_bwd_dweight', constants: { row_lanes_dw: 1 }, grid: ({ cols }: Shape) => grid1d(ceilDiv(cols, COLS)) }],
+};
 
 const grid = ({ rows, cols }: Shape) => rowGrid(rows, cols, 64);
 const work = ({ rows }: Shape) => rows;
@@ -27,6 +35,7 @@ export const rmsnorm = {
       bindings: [f32('y', 'write'), f32('rstd', 'write'), f32('x'), f32('weight')],
       params: { ...params, eps: 'f32' },
       size: ({ rows, cols }: Shape) => ({ y: rows * cols, rstd: rows, x: rows * cols, weight: cols }),
+      ...threadPerRow(wgsl, 'rmsnorm_fwd', 1), // not by rows: a sampled token must not depend on who else is in the batch
       grid,
       work,
       flops: ({ rows, cols }: Shape) => 4 * rows * cols,
@@ -36,6 +45,7 @@ export const rmsnorm = {
       bindings: [f32('dx', 'write'), f32('dy'), f32('x'), f32('weight'), f32('rstd')],
       params,
       size: ({ rows, cols }: Shape) => ({ dx: rows * cols, dy: rows * cols, x: rows * cols, weight: cols, rstd: rows }),
+      ...threadPerRow(wgsl, 'rmsnorm_bwd_dx', 1),
       grid,
       work,
       flops: ({ rows, cols }: Shape) => 7 * rows * cols,
@@ -45,6 +55,9 @@ export const rmsnorm = {
       bindings: [f32('dweight', 'read_write'), f32('dy'), f32('x'), f32('rstd')],
       params,
       size: ({ rows, cols }: Shape) => ({ dweight: cols, dy: rows * cols, x: rows * cols, rstd: rows }),
+      variants: [THREAD_PER_COLUMN],
+      rules: ({ software }) => (software ? [{ variant: THREAD_PER_COLUMN.name, when: () => true }] : []),
+      shape: ({ rows, cols }: Shape) => `${rows}x${cols}`,
       grid: ({ cols }: Shape) => grid1d(ceilDiv(cols, COLS)),
       work: ({ cols }: Shape) => ceilDiv(cols, COLS),
       flops: ({ rows, cols }: Shape) => 3 * rows * cols,

@@ -4,11 +4,12 @@ alias elem = f32;
 //   rstd[n] = 1 / sqrt(mean_c x[n,c]^2 + eps),  y[n,c] = x[n,c] rstd[n] weight[c]                    (arXiv 1910.07467)
 //   dx[n,c] = rstd[n] (dy[n,c] weight[c] - x[n,c] rstd[n]^2 mean_c(dy weight x))
 //   dweight[c] += sum_n dy[n,c] x[n,c] rstd[n]
-// Forward and dx: row_lanes threads per row; lane i owns columns i, i + lanes, ... dweight: one workgroup of LANES x LANES threads per
-// LANES columns; lane l sums rows l, l + LANES, ..., the lanes' sums are added in order: no atomics, the same bits every time.
+// Forward and dx: row_lanes threads per row; lane i owns columns i, i + lanes, ... dweight: one workgroup of COLS x row_lanes_dw threads per
+// COLS columns; lane l sums rows l, l + row_lanes_dw, ..., the lanes' sums are added in order: no atomics, the same bits every time.
 
 const WG: u32 = 64u;
-const LANES: u32 = 16u;
+const COLS: u32 = 16u;
+override row_lanes_dw: u32 = 16u;
 
 struct FwdParams { rows: u32, cols: u32, eps: f32 }
 
@@ -69,21 +70,22 @@ fn rmsnorm_bwd_dx(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nw
 @group(0) @binding(3) var<storage, read> rstd_rows: array<f32>;
 @group(0) @binding(4) var<uniform> p_dw: BwdParams;
 
-var<workgroup> lane_sums: array<f32, LANES * LANES>;
+var<workgroup> lane_sums: array<f32, COLS * row_lanes_dw>;
 
-@compute @workgroup_size(LANES, LANES)
+@compute @workgroup_size(COLS, row_lanes_dw)
 fn rmsnorm_bwd_dweight(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_id) id: vec3u) {
-  let c = (wid.x + wid.y * nwg.x) * LANES + id.x;
+  let c = (wid.x + wid.y * nwg.x) * COLS + id.x;
   var sum = 0.0;
   if (c < p_dw.cols) {
-    for (var n = id.y; n < p_dw.rows; n += LANES) {
+    for (var n = id.y; n < p_dw.rows; n += row_lanes_dw) {
       sum += f32(dy[n * p_dw.cols + c]) * f32(x_saved[n * p_dw.cols + c]) * rstd_rows[n];
     }
   }
-  lane_sums[id.y * LANES + id.x] = sum;
-  workgroupBarrier();
-  if (id.y != 0u || c >= p_dw.cols) { return; }
-  var total = 0.0;
-  for (var l = 0u; l < LANES; l++) { total += lane_sums[l * LANES + id.x]; }
-  dweight[c] += total;
+  if (row_lanes_dw > 1u) {
+    lane_sums[id.y * COLS + id.x] = sum;
+    workgroupBarrier();
+    sum = 0.0;
+    for (var l = 0u; l < row_lanes_dw; l++) { sum += lane_sums[l * COLS + id.x]; }
+  }
+  if (id.y == 0u && c < p_dw.cols) { dweight[c] += sum; }
 }

@@ -4,7 +4,7 @@
  * Backward against finite differences of the oracle's forward.
  */
 import { launchRef } from '@eagrl/kernels';
-import { assertClose, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { test } from 'vitest';
 import { softmax } from './softmax.ts';
 
@@ -20,7 +20,7 @@ const shapes = [
   [19, 33], // rows that share a workgroup on WebGPU, the last one not full
 ];
 
-testKernel(softmax, 'softmax_fwd', [
+const forward = [
   ...shapes.map(([rows, cols]) => ({
     title: `rows=${rows} cols=${cols}`,
     params: { rows, cols },
@@ -45,22 +45,22 @@ testKernel(softmax, 'softmax_fwd', [
     inputs: () => ({ x: Float32Array.from({ length: 9 }, (_, i) => (i % 2 ? -3.4e38 : i)) }),
     tolerance: TOLERANCE.transcendental,
   },
-]);
+];
+testKernel(softmax, 'softmax_fwd', forward);
+testVariant(softmax, 'softmax_fwd', 'thread_per_row', forward);
 
-testKernel(
-  softmax,
-  'softmax_bwd',
-  shapes.map(([rows, cols]) => ({
-    title: `rows=${rows} cols=${cols}`,
-    params: { rows, cols },
-    inputs: (r: Random) => {
-      const x = r.normals(rows * cols);
-      const { y } = launchRef(softmax, 'softmax_fwd', { x }, { rows, cols });
-      return { dy: r.normals(rows * cols), y: Float32Array.from(y) };
-    },
-    tolerance: TOLERANCE.reduction,
-  })),
-);
+const backward = shapes.map(([rows, cols]) => ({
+  title: `rows=${rows} cols=${cols}`,
+  params: { rows, cols },
+  inputs: (r: Random) => {
+    const x = r.normals(rows * cols);
+    const { y } = launchRef(softmax, 'softmax_fwd', { x }, { rows, cols });
+    return { dy: r.normals(rows * cols), y: Float32Array.from(y) };
+  },
+  tolerance: TOLERANCE.reduction,
+}));
+testKernel(softmax, 'softmax_bwd', backward);
+testVariant(softmax, 'softmax_bwd', 'thread_per_row', backward);
 
 test('softmax_bwd ref equals finite differences of softmax_fwd ref', () => {
   const r = new Random('softmax fd');

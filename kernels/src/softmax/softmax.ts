@@ -1,4 +1,4 @@
-import { rowGrid } from '../common/lanes.ts';
+import { rowGrid, threadPerRow } from '../common/lanes.ts';
 import { f32, type KernelSpec } from '../common/spec.ts';
 import wasm from '../gen/softmax.wasm.ts';
 import wgsl from '../gen/softmax.wgsl.ts';
@@ -9,6 +9,8 @@ interface Shape {
   cols: number;
 }
 const params = { rows: 'u32', cols: 'u32' } as const;
+/** Rows that keep the cores of a CPU busy with a thread each. */
+const FEWEST = 32;
 
 /** Softmax over the last dim of (rows, cols). Backward needs y. */
 export const softmax = {
@@ -21,6 +23,7 @@ export const softmax = {
       bindings: [f32('y', 'write'), f32('x')],
       params,
       size: ({ rows, cols }: Shape) => ({ y: rows * cols, x: rows * cols }),
+      ...threadPerRow(wgsl, 'softmax_fwd', FEWEST),
       grid: ({ rows, cols }: Shape) => rowGrid(rows, cols, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, cols }: Shape) => 5 * rows * cols,
@@ -30,6 +33,7 @@ export const softmax = {
       bindings: [f32('dx', 'write'), f32('dy'), f32('y')],
       params,
       size: ({ rows, cols }: Shape) => ({ dx: rows * cols, dy: rows * cols, y: rows * cols }),
+      ...threadPerRow(wgsl, 'softmax_bwd', FEWEST),
       grid: ({ rows, cols }: Shape) => rowGrid(rows, cols, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, cols }: Shape) => 4 * rows * cols,
