@@ -1,13 +1,13 @@
 // Workgroup-wide reductions that assume no subgroup size. The including file declares
-// `const WG: u32` (a power of two from 8 on, its workgroup size in x) and calls from uniform control flow.
+// WG: u32, a constant or an override (a power of two from 8 on, its workgroup size in x) and calls from uniform control flow.
 // Two levels over shared memory: some threads reduce a group of REDUCE_GROUP values each, then every thread reduces the groups, in the
 // same order, so all get the same bits. Rows of few columns share a workgroup, `lanes` threads each.
 // Two barriers a call; a tree has log2(WG) + 2, and software adapters pay for a barrier with a switch of every subgroup.
 // With one_thread a row has a single thread, and nothing here remains of it: what a row kernel's variant for CPUs sets (lanes.ts).
 // No barrier at the end: the next call writes what this one read only behind a barrier of its own.
 
-const REDUCE_GROUP: u32 = select(16u, 8u, WG <= 64u);
-const REDUCE_GROUPS: u32 = WG / REDUCE_GROUP;
+override REDUCE_GROUP: u32 = select(16u, 8u, WG <= 64u);
+override REDUCE_GROUPS: u32 = WG / REDUCE_GROUP;
 
 override one_thread: bool = false;
 

@@ -9,7 +9,7 @@
  * was seen before, one that was not, ids beyond the vocabulary (idle rows); nothing seen; bits beyond the vocabulary.
  */
 import { launchWasm } from '@eagrl/kernels';
-import { Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { expect, test } from 'vitest';
 import { threefry2x32, uniform01 } from '../common/threefry.ref.ts';
 import { kept } from './sampling.ref.ts';
@@ -82,7 +82,7 @@ const filters: Record<string, Filter> = {
   greedy: { ...off, temperature: 0 },
 };
 
-testKernel(sampling, 'sample', [
+const draws: KernelCase[] = [
   ...[
     [1, 1],
     [3, 3],
@@ -121,7 +121,9 @@ testKernel(sampling, 'sample', [
     inputs: (r: Random) => rowsOf(r, Float32Array.from([...row, ...row, ...row, ...row]), row.length, filter),
     tolerance: TOLERANCE.reduction,
   })),
-]);
+];
+testKernel(sampling, 'sample', draws);
+testVariant(sampling, 'sample', 'narrow', draws);
 
 for (const [title, filter, left, below] of [
   // 99.9 % points of chi-square with 7, 4 and 3 degrees of freedom.
@@ -174,7 +176,7 @@ function seenRows(r: Random, rows: number, vocab: number, share: number): Uint32
   return seen;
 }
 
-testKernel(sampling, 'repetition_penalty', [
+const penalties: KernelCase[] = [
   ...[
     [1, 1],
     [3, 31],
@@ -205,4 +207,6 @@ testKernel(sampling, 'repetition_penalty', [
     }),
     tolerance: TOLERANCE.elementwise,
   },
-]);
+];
+testKernel(sampling, 'repetition_penalty', penalties);
+testVariant(sampling, 'repetition_penalty', 'narrow', penalties);

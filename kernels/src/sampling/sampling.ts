@@ -1,4 +1,4 @@
-import { ceilDiv, f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import { ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32 } from '../common/spec.ts';
 import wasm from '../gen/sampling.wasm.ts';
 import wgsl from '../gen/sampling.wgsl.ts';
 import * as ref from './sampling.ref.ts';
@@ -14,6 +14,19 @@ interface Shape {
 interface Penalty {
   rows: number;
   vocab: number;
+}
+
+/**
+ * Sixteen threads per row instead of 256, for adapters that compute on the CPU: each barrier costs them a switch of every thread. Whatever the
+ * number of rows, so that a sampled token does not depend on the batch.
+ */
+function narrow(entry: string): Required<Pick<KernelEntry, 'variants' | 'rules' | 'shape'>> {
+  const grid = ({ rows }: Penalty) => grid1d(rows);
+  return {
+    variants: [{ name: 'narrow', applies: () => true, ordered: false, passes: [{ wgsl, entry, constants: { WG: 16 }, grid }] }],
+    rules: ({ software }) => (software ? [{ variant: 'narrow', when: () => true }] : []),
+    shape: ({ rows, vocab }: Penalty) => `${rows}x${vocab}`,
+  };
 }
 
 /** Bisection steps over f32 bit patterns. */
@@ -38,6 +51,7 @@ export const sampling = {
       params: { rows: 'u32', vocab: 'u32', temperature: 'f32', top_k: 'u32', top_p: 'f32', min_p: 'f32' },
       size: ({ rows, vocab }: Shape) => ({ tokens: rows, logprobs: rows, entropy: rows, logits: rows * vocab, state: rows * 4 }),
       grid: ({ rows }: Shape) => grid1d(rows),
+      ...narrow('sample'),
       work: ({ rows }: Shape) => rows,
       scratch: ({ rows, vocab }: Shape) => rows * vocab,
       flops: ({ rows, vocab, top_k, top_p }: Shape) => (9 + (top_k > 0 ? STEPS : 0) + (top_p < 1 ? 2 * STEPS : 0)) * rows * vocab,
@@ -48,6 +62,7 @@ export const sampling = {
       params: { rows: 'u32', vocab: 'u32', penalty: 'f32' },
       size: ({ rows, vocab }: Penalty) => ({ logits: rows * vocab, seen: rows * ceilDiv(vocab, 32), ids: rows }),
       grid: ({ rows }: Penalty) => grid1d(rows),
+      ...narrow('repetition_penalty'),
       work: ({ rows }: Penalty) => rows,
       flops: ({ rows, vocab }: Penalty) => rows * vocab,
       bytes: ({ rows, vocab }: Penalty) => 8 * rows * vocab + 4 * rows * ceilDiv(vocab, 32),

@@ -11,13 +11,14 @@ alias elem = f32;
 // temperature 0: the largest logit, the lowest index among ties; its log-probability and the entropy are those of temperature 1.
 // state (rows, 4): [seed, stream, counter, active]; the generator's key is (seed, stream), its counter (counter, 0).
 // A row of active 0 gives token 0xffffffff, logprob 0, entropy 0.
-// Thresholds are exact without sorting: bisection over the ordered bit patterns of f32, 32 steps. Ties of equal bits fall together.
+// Thresholds are exact without sorting: bisection over the ordered bit patterns of f32, two of its 32 steps a pass over the row. Ties of equal
+// bits fall together.
 // repetition_penalty, in place and before sample: logit / penalty where it is at least 0, logit * penalty below, for every token that the
 // row has `seen`, once however often it occurred (Keskar et al. 2019, arXiv 1909.05858). seen (rows, ceil(vocab / 32)): token c is bit
 // c % 32 of word c / 32; the row's `fed` token joins it first, ids beyond the vocabulary do not.
 // One workgroup per row; thread t owns columns t, t + WG, ...; for the draw it owns one run of columns, so that order is by index.
 
-const WG: u32 = 256u;
+override WG: u32 = 256u;
 const NO_TOKEN: u32 = 0xffffffffu;
 const LOWEST: f32 = -3.4028234e38;
 
@@ -48,22 +49,34 @@ fn of_key(key: u32) -> f32 { return bitcast<f32>(select(~key, key & 0x7fffffffu,
 // exp of a logit's distance to the row's maximum m.
 fn mass_of(x: f32, m: f32, scale: f32) -> f32 { return exp(max((x - m) * scale, ROW_FLOOR)); }
 
-// How many logits of the row are at or above `threshold`; exact in f32 up to 2^24.
-fn count_from(base: u32, threshold: f32, t: u32) -> f32 {
-  var n = 0.0;
-  for (var c = t; c < p.vocab; c += WG) { n += select(0.0, 1.0, f32(logits[base + c]) >= threshold); }
-  return block_sum(n, t);
+// How many logits of the row are at or above each threshold; exact in f32 up to 2^24.
+fn counts_from(base: u32, thresholds: vec3f, t: u32) -> vec3f {
+  var n = vec3f();
+  for (var c = t; c < p.vocab; c += WG) { n += select(vec3f(), vec3f(1.0), vec3f(f32(logits[base + c])) >= thresholds); }
+  return block_sum3(n, t);
 }
 
-// Their mass.
-fn mass_from(base: u32, threshold: f32, m: f32, scale: f32, t: u32) -> f32 {
-  var s = 0.0;
+// Their mass. Never less for a lower threshold, rounding included: the same sums of more numbers, none negative.
+fn masses_from(base: u32, thresholds: vec3f, m: f32, scale: f32, t: u32) -> vec3f {
+  var s = vec3f();
   for (var c = t; c < p.vocab; c += WG) {
     let x = f32(logits[base + c]);
-    s += select(0.0, mass_of(x, m, scale), x >= threshold);
+    s += select(vec3f(), vec3f(mass_of(x, m, scale)), vec3f(x) >= thresholds);
   }
-  return block_sum(s, t);
+  return block_sum3(s, t);
 }
+
+// Where two steps of a bisection of lo .. hi may ask, and what is left after them.
+fn quarters(lo: u32, hi: u32) -> vec3u {
+  let mid = lo + (hi - lo) / 2u;
+  return vec3u(lo + (mid - lo) / 2u, mid, mid + (hi - mid) / 2u);
+}
+fn narrowed(lo: u32, hi: u32, asked: vec3u, enough: vec3<bool>) -> vec2u {
+  let upper = select(vec2u(asked.y, asked.z), vec2u(asked.z, hi), enough.z);
+  let lower = select(vec2u(lo, asked.x), vec2u(asked.x, asked.y), enough.x);
+  return select(lower, upper, enough.y);
+}
+fn keys_of(asked: vec3u) -> vec3f { return vec3f(of_key(asked.x), of_key(asked.y), of_key(asked.z)); }
 
 @compute @workgroup_size(WG)
 fn sample(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -105,21 +118,21 @@ fn sample(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u
   if (p.top_k > 0u) {
     let k = f32(min(p.top_k, p.vocab));
     var hi = key_of(a.m) + 1u;
-    for (var step = 0u; step < 32u; step++) {
-      let mid = lo + (hi - lo) / 2u;
-      let enough = count_from(base, of_key(mid), t) >= k;
-      lo = select(lo, mid, enough);
-      hi = select(mid, hi, enough);
+    for (var step = 0u; step < 16u; step++) {
+      let asked = quarters(lo, hi);
+      let left = narrowed(lo, hi, asked, counts_from(base, keys_of(asked), t) >= vec3f(k));
+      lo = left.x;
+      hi = left.y;
     }
   }
   if (p.top_p < 1.0) {
-    let wanted = p.top_p * mass_from(base, of_key(lo), a.m, scale, t);
+    let wanted = p.top_p * masses_from(base, vec3f(of_key(lo)), a.m, scale, t).x;
     var hi = key_of(a.m) + 1u;
-    for (var step = 0u; step < 32u; step++) {
-      let mid = lo + (hi - lo) / 2u;
-      let enough = mass_from(base, of_key(mid), a.m, scale, t) >= wanted;
-      lo = select(lo, mid, enough);
-      hi = select(mid, hi, enough);
+    for (var step = 0u; step < 16u; step++) {
+      let asked = quarters(lo, hi);
+      let left = narrowed(lo, hi, asked, masses_from(base, keys_of(asked), a.m, scale, t) >= vec3f(wanted));
+      lo = left.x;
+      hi = left.y;
     }
   }
   if (p.min_p > 0.0) {
