@@ -2,11 +2,12 @@
  * Plan. Against the oracle on every backend.
  * - attention_decode: lengths 0, 1, on both sides of the tile 64 and of the vector width 4, and beyond two tiles; block sizes 1, 4,
  *   16, 5; blocks scattered over the cache; heads 4/2, 6/2 (odd groups), 1/1, 5/1; head_dim 4, 8, 20, 64, 128. Cache slots that no row
- *   owns hold NaN: reading one is seen. Late maximum. Prefill: one row per token gives what attention_fwd gives.
+ *   owns hold NaN: reading one is seen. Late maximum. Lengths around one chunk of 512 and beyond two; split_kv gives the same bits.
+ *   Prefill: one row per token gives what attention_fwd gives.
  * - kv_write: scattered slots, skipped rows, the rest of the cache left alone. kv_copy_blocks: the same.
  */
 import { launchRef, launchWasm } from '@eagrl/kernels';
-import { assertClose, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { test } from 'vitest';
 import { attention } from '../attention/attention.ts';
 import { attentionDecode } from './attention_decode.ts';
@@ -67,7 +68,7 @@ function decodeCase({ title, lengths, heads, head_dim, block_size, grow = () => 
   };
 }
 
-testKernel(attentionDecode, 'attention_decode', [
+const decodeCases = [
   decodeCase({ title: 'block 16', lengths: [1, 63, 64, 65, 0, 130], heads: [4, 2], head_dim: 64, block_size: 16 }),
   decodeCase({ title: 'block 1', lengths: [3, 5, 4], heads: [6, 2], head_dim: 8, block_size: 1 }),
   decodeCase({ title: 'block 4', lengths: [7], heads: [1, 1], head_dim: 4, block_size: 4 }),
@@ -75,7 +76,11 @@ testKernel(attentionDecode, 'attention_decode', [
   decodeCase({ title: 'widest head', lengths: [70, 2], heads: [2, 2], head_dim: 128, block_size: 16 }),
   decodeCase({ title: 'nothing cached', lengths: [0], heads: [2, 1], head_dim: 8, block_size: 16 }),
   decodeCase({ title: 'late maximum', lengths: [200, 199], heads: [4, 2], head_dim: 16, block_size: 16, grow: (t) => t / 10 }),
-]);
+  decodeCase({ title: 'chunks', lengths: [511, 512, 0, 513, 1100], heads: [4, 2], head_dim: 12, block_size: 16 }),
+  decodeCase({ title: 'maximum in a late chunk', lengths: [1030], heads: [2, 1], head_dim: 64, block_size: 10, grow: (t) => t / 100 }),
+];
+testKernel(attentionDecode, 'attention_decode', decodeCases);
+testVariant(attentionDecode, 'attention_decode', 'split_kv', decodeCases);
 
 test.each([
   ['ref', (...a: Parameters<typeof launchRef>) => launchRef(...a)],

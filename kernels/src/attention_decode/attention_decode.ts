@@ -1,4 +1,5 @@
-import { ceilDiv, f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import { type AdapterFacts, ceilDiv, f32, grid1d, type KernelSpec, type Rule, u32, type Variant } from '../common/spec.ts';
+import splitKv from '../gen/attention_decode.split_kv.wgsl.ts';
 import wasm from '../gen/attention_decode.wasm.ts';
 import wgsl from '../gen/attention_decode.wgsl.ts';
 import * as ref from './attention_decode.ref.ts';
@@ -29,6 +30,35 @@ interface Copy {
 const COPY_WG = 256;
 /** attention_decode.wgsl holds one query row of this many elements. */
 const MAX_HEAD_DIM = 128;
+
+/** Keys of a chunk, and threads of a workgroup, each with two vec4 of parts: decode_chunk.wgsl, attention_decode.split_kv.wgsl. */
+const CHUNK = 512;
+const WG = 64;
+const PART = 8;
+/** Elements of the parts at the most: 64 MiB. */
+const MOST_PARTS = 2 ** 24;
+/** Workgroups that a GPU wants at the least: queries so many have no need of the second pass. */
+const BUSY = 128;
+
+const queries = ({ rows, heads }: Decode) => rows * heads;
+const chunks = ({ max_blocks, block_size }: Decode) => ceilDiv(max_blocks * block_size, CHUNK);
+const partElements = (p: Decode) => queries(p) * chunks(p) * WG * PART;
+
+/** It has the bits of the entry's own WGSL, so a choice by the number of rows does not show in a sampled token. */
+const SPLIT_KV: Variant = {
+  name: 'split_kv',
+  applies: (p: Decode) => partElements(p) <= MOST_PARTS,
+  ordered: true,
+  passes: [
+    { wgsl: splitKv, entry: 'decode_chunks', grid: (p: Decode) => grid1d(queries(p) * chunks(p)) },
+    { wgsl: splitKv, entry: 'decode_combine', grid: (p: Decode) => grid1d(queries(p)) },
+  ],
+  scratch: partElements,
+};
+
+/** Not measured by us on hardware: a GPU that has fewer queries than it wants workgroups, and chunks to share out. A CPU has cores enough. */
+const rules = ({ software }: AdapterFacts): readonly Rule[] =>
+  software ? [] : [{ variant: SPLIT_KV.name, when: (p: Decode) => queries(p) < BUSY && chunks(p) > 1 }];
 
 function check({ heads, kv_heads, head_dim }: Decode): void {
   if (head_dim % 4 !== 0 || head_dim > MAX_HEAD_DIM) {
@@ -69,7 +99,11 @@ export const attentionDecode = {
         const [n, cache] = [p.rows * p.heads * p.head_dim, p.num_blocks * p.block_size * p.kv_heads * p.head_dim];
         return { o: n, q: n, k_cache: cache, v_cache: cache, block_table: p.rows * p.max_blocks, seq_lens: p.rows };
       },
-      grid: ({ rows, heads }: Decode) => grid1d(rows * heads),
+      grid: (p: Decode) => grid1d(queries(p)),
+      variants: [SPLIT_KV],
+      rules,
+      shape: ({ rows, heads, kv_heads, head_dim, block_size, max_blocks }: Decode) =>
+        `${rows}x${heads}/${kv_heads}x${head_dim}x${max_blocks * block_size}`,
       phases: [{ export: 'attention_decode', work: ({ rows, kv_heads }: Decode) => rows * kv_heads, grain: () => 1 }],
       flops: (p: Decode) => 4 * (p.pairs ?? p.rows * p.max_blocks * p.block_size) * p.heads * p.head_dim,
       bytes: (p: Decode) =>
