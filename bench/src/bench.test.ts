@@ -4,9 +4,12 @@
  * fails. Flags that do not exist, no matching row: exit code 2 with a message. Median, quartiles, floor and the check by hand.
  */
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { KernelSpec } from '@eagrl/kernels';
 import * as kernels from '@eagrl/kernels';
-import { openDevice } from '@eagrl/runtime';
+import { loadTuning, openDevice } from '@eagrl/runtime';
 import { expect, test } from 'vitest';
 import { cases } from './cases/index.ts';
 import { copyCases, floorMs, fmaCase } from './floor/floor.ts';
@@ -16,6 +19,7 @@ import { measure } from './lib/measure.ts';
 import { own, threadCounts } from './lib/provider.ts';
 import type { Row } from './lib/report.ts';
 import { QUICK, summary } from './lib/time.ts';
+import { tunable, tuneCases } from './lib/tune.ts';
 import { main } from './main.ts';
 
 async function run(argv: string[], table = cases) {
@@ -66,6 +70,28 @@ test('a quick run of softmax on both backends', async () => {
   }
 });
 
+test('--tune measures what has variants, says so and saves the choice', async () => {
+  const entries = cases.filter(tunable).map((c) => c.entry);
+  expect(entries).toEqual(expect.arrayContaining(['matmul_nt', 'softmax_fwd']));
+  expect(entries).not.toContain('attention_fwd'); // its table of segments cannot be drawn at random
+  const backend = await openDevice({ device: 'webgpu-software' }); // its driver lies in the usual cache folder
+  const cache = mkdtempSync(join(tmpdir(), 'eagrl-bench-'));
+  process.env.XDG_CACHE_HOME = cache;
+  const out: string[] = [];
+  try {
+    const small = cases.filter((c) => titleOf(c) === 'matmul/nn/f32/64x64x64');
+    const made = await tuneCases(backend, small, 0.05, (line) => out.push(line));
+    expect(made.shapes.map((s) => s.key)).toEqual(['matmul_nn 64x64x64x1']);
+    expect(out[0]).toMatch(/^matmul_nn 64x64x64x1 +\w+ +\w+ [\d.]+ {2}\w+ /);
+    expect(out[1]).toContain(cache);
+    expect(await loadTuning(backend)).toEqual(made);
+  } finally {
+    delete process.env.XDG_CACHE_HOME;
+    rmSync(cache, { recursive: true });
+    await backend.destroy();
+  }
+});
+
 test('a wrong result is reported, not timed, and fails', async () => {
   const base = cases.find((c) => c.entry === 'bce_logits') as (typeof cases)[number];
   const off = (b: { losses: Float64Array }, p: object) => {
@@ -91,6 +117,9 @@ test.each([
   [['--quick', '--full'], 'one of them'],
   [['--peers', 'tfjs'], "'tfjs' is none of tfjs-wasm"],
   [['--compare', 'no_such.jsonl'], 'no_such.jsonl: no such file'],
+  [['--tune', '0'], 'expected seconds'],
+  [['--tune', '1', '--device', 'wasm'], 'has one way to compute'],
+  [['--tune', '1', '--filter', 'adamw'], 'no row of this run has this'],
 ])('%s is refused', async (argv, message) => {
   const { code, out, err } = await run(argv);
   expect([code, out]).toEqual([2, []]);

@@ -1,7 +1,7 @@
 /** `npm run bench`: checks, then times every kernel on every provider. The last line is the result as JSON. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
-import { DeviceError } from '@eagrl/runtime';
+import { DeviceError, openDevice } from '@eagrl/runtime';
 import { cases } from './cases/index.ts';
 import { type Bar, barLine, barsOf } from './lib/bars.ts';
 import { type BenchCase, titleOf } from './lib/case.ts';
@@ -13,6 +13,7 @@ import { type PeerStatus, type Receipt, ReceiptError, readReceipt, writeReceipt 
 import { noiseNote } from './lib/report.ts';
 import { runCases } from './lib/session.ts';
 import { type Budget, FULL, NORMAL, QUICK } from './lib/time.ts';
+import { tunable, tuneCases } from './lib/tune.ts';
 import { openPeers, PeersMissing } from './peers/open.ts';
 import { workloads } from './workloads/policy.ts';
 import { runWorkloads, titleOf as titleOfWork } from './workloads/workload.ts';
@@ -30,7 +31,8 @@ export async function main(
   try {
     const options = parseOptions(argv);
     if (options.help) print(USAGE);
-    return options.help ? 0 : await bench(options, argv, table, print);
+    if (options.help) return 0;
+    return options.tune === undefined ? await bench(options, argv, table, print) : await tuning(options, options.tune, table, print);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof DeviceError || error instanceof PeersMissing)) throw error;
     complain(`bench: ${error.message}`);
@@ -57,6 +59,18 @@ function choose(options: Options, table: readonly BenchCase[], mayBeEmpty: boole
   throw new UsageError(
     `--filter ${filter}: no row of this run has this in its name; names look like ${titleOf(table[0])}/wasm, kernels are ${kernels.join(', ')}`,
   );
+}
+
+/** The last line is the tuning as JSON. */
+async function tuning(options: Options, seconds: number, table: readonly BenchCase[], print: (line: string) => void): Promise<number> {
+  const device = options.devices.find((d) => d !== 'wasm');
+  if (!device) throw new UsageError('--tune: WebAssembly has one way to compute each kernel; add --device webgpu');
+  const chosen = choose({ ...options, devices: [device], peers: [] }, table.filter(tunable), false);
+  const backend = await openDevice({ device });
+  const made = await tuneCases(backend, chosen, seconds, print);
+  await backend.destroy();
+  print(JSON.stringify(made));
+  return made.shapes.some((s) => s.wrong.length > 0) ? 1 : 0;
 }
 
 function readBase(path: string): Receipt {

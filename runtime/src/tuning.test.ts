@@ -8,7 +8,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { softmax } from '@eagrl/kernels';
+import { elementwise } from '@eagrl/kernels';
 import { assertClose, TOLERANCE } from '@eagrl/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Backend, Slice } from './backend.ts';
@@ -107,6 +107,6 @@ test('saved and loaded; a broken file, another adapter and a backend without var
   await expect(tune(wasm, [request], 10)).rejects.toThrow('wasm has one way');
   await wasm.destroy();
   await expect(tune(backend, [request], 0)).rejects.toThrow('expected more than 0');
-  const none = { spec: softmax, entry: 'softmax_fwd', params: { rows: 1, cols: 4 } };
+  const none = { spec: elementwise, entry: 'add', params: { n: 4 } };
   await expect(tune(backend, [none], 10)).rejects.toThrow('no variants to choose from');
 });

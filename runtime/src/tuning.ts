@@ -52,7 +52,7 @@ const MAX_DIFFERENCE = 1e-4;
 /**
  * Measures the variants of each request and takes the fastest that computes what the default does. The budget, milliseconds, is shared out
  * evenly; each variant runs a few times at the least. The device's memory must hold one launch. A tuning in use is set aside.
- * @throws DeviceError when the backend has no variants (wasm, reference), an entry has none, or the budget is not positive.
+ * @throws DeviceError when the backend has no variants (wasm, reference), an entry has none or takes indices, or the budget is not positive.
  */
 export async function tune(backend: Backend, requests: readonly TuneRequest[], budgetMs: number): Promise<Tuning> {
   const variants = variantsOf(backend, 'tune');
@@ -114,6 +114,9 @@ async function tuneShape(
 ): Promise<TunedShape> {
   const { shape, bindings, size } = spec.entries[entry] ?? {};
   if (!shape || !bindings || !size) throw new DeviceError(`tune: '${entry}' of ${spec.name} has no variants to choose from`);
+  const index = bindings.find((b) => b.dtype !== 'f32');
+  if (index)
+    throw new DeviceError(`tune: '${entry}' reads '${index.name}', ${index.dtype}; it is fed with random numbers, so f32 bindings only`);
   const key = `${entry} ${shape(params)}`;
   variants.use(new Map());
   const byRules = variants.pick(spec, entry, params);

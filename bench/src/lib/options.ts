@@ -16,6 +16,8 @@ export interface Options {
   readonly compare: string | undefined;
   /** Where the HTML report goes. */
   readonly html: string | undefined;
+  /** Seconds to measure kernel variants for; undefined: an ordinary run. */
+  readonly tune: number | undefined;
   readonly help: boolean;
 }
 
@@ -32,6 +34,7 @@ export const USAGE = `npm run bench -- [flags]      times every kernel, after ch
   --receipt         write the receipt to bench/results/<date>-<commit>.jsonl
   --html FILE       write a report with plots
   --compare FILE    a receipt: faster, same or slower than it beyond the noise
+  --tune SECONDS    instead of a run: measure the variants of the shapes on the WebGPU device, save the choice for loadTuning
   --help            this text
 
 The last line on stdout is the result as JSON. Exit code 1: a result of ours was wrong; 2: wrong flags, no such device, peers not
@@ -46,6 +49,7 @@ const FLAGS = {
   receipt: { type: 'boolean' },
   html: { type: 'string' },
   compare: { type: 'string' },
+  tune: { type: 'string' },
   help: { type: 'boolean' },
 } as const;
 
@@ -66,6 +70,7 @@ export function parseOptions(argv: readonly string[]): Options {
     receipt: rest.receipt ?? false,
     compare: rest.compare,
     html: rest.html,
+    tune: rest.tune === undefined ? undefined : parseSeconds(rest.tune),
     help: rest.help ?? false,
   };
 }
@@ -76,6 +81,12 @@ function parsed(argv: readonly string[]) {
   } catch (error) {
     throw new UsageError((error as Error).message.split('. ')[0]);
   }
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds < Number.POSITIVE_INFINITY)) throw new UsageError(`--tune ${text}: expected seconds, more than 0`);
+  return seconds;
 }
 
 function parseDevices(list: string): BenchDevice[] {
