@@ -4,6 +4,7 @@ import {
   bias,
   clippedRatio,
   clipRange,
+  columns,
   concat,
   crossEntropy,
   dropout,
@@ -94,6 +95,13 @@ const elements: BenchCase[] = [
     inputs: (d) => ({ a: d.normals(N), b: d.normals(N) }),
   },
   { spec: concat, entry: 'split', shape: `${N}+${N}`, params: { na: N, nb: N }, inputs: (d) => ({ dy: d.normals(2 * N) }) },
+  {
+    spec: columns,
+    entry: 'columns',
+    shape: `${T}x${HIDDEN} of ${VOCAB}`,
+    params: { rows: T, cols: HIDDEN, ld: VOCAB },
+    inputs: (d) => ({ x: d.normals(T * VOCAB) }),
+  },
   {
     spec: dropout,
     entry: 'dropout_fwd',

@@ -83,7 +83,7 @@ function gather(dtype: WeightType): KernelEntry {
 }
 
 /**
- * Products with a frozen matrix W (n, k) kept as f32, f16, int8 or int4 (format.ts); it is dequantised inside, sums are f32.
+ * Products with a matrix W (n, k) kept as f32, f16, int8 or int4 (format.ts); it is dequantised inside, sums are f32.
  * `qmatmul_nt_*`: c (m, n) = a (m, k) W^T. `qmatmul_nn_*`: c (m, k) = a (m, n) W, the way back. Rows of a and c lie `lda` and `ldc` elements
  * apart, so that c, or a, may be some columns of a wider matrix: blocks of W's rows are multiplied one after the other. With
  * accumulate = 0 what c holds is not read. `qgather_*`: y (tokens, k) = rows ids - first of W; for ids outside of its n rows y is set
