@@ -26,7 +26,7 @@ export {
   writeSafetensors,
 } from './io/safetensors.ts';
 export { openShards, parseShardIndex, planShards, type Shard, shardIndex } from './io/shards.ts';
-export { encodeRows } from './io/weight_format.ts';
+export { encodeRows, type PackedType } from './io/weight_format.ts';
 export { ADACARE_DEFAULTS, AdaCare, type AdaCareConfig, adacareParams } from './model/adacare.ts';
 export {
   attentionImportance,
@@ -44,7 +44,8 @@ export { LogisticExpert, logisticExpertParams } from './model/logistic_expert.ts
 export { adapterConfig, LORA_MODULES, type LoraConfig, loraParams, parseAdapterConfig } from './model/lora.ts';
 export { checkFits, type MemoryPlan, type PlanLine, planMemory, showBytes, verdict, type Workload } from './model/plan.ts';
 export type { SeriesConfig } from './model/series_expert.ts';
-export { type DropoutDraw, Transformer, transformerParams } from './model/transformer.ts';
+export { type DropoutDraw, Transformer } from './model/transformer.ts';
+export { transformerParams } from './model/transformer_weights.ts';
 export { add } from './ops/add.ts';
 export { attention } from './ops/attention.ts';
 export { clipRange } from './ops/clip_range.ts';
@@ -61,8 +62,9 @@ export { AdamW, type AdamWOptions, type StepResult } from './optim/adamw.ts';
 export { learningRate, SCHEDULES, type Schedule } from './optim/schedule.ts';
 export { type Pack, type PromptGroup, packGroups, packTokens, splitPacks } from './pack.ts';
 export { type Parameter, type ParamSpec, ParamStore } from './params.ts';
+export type { WeightPart } from './parts.ts';
 export { normals, streamOf, uniforms } from './rng.ts';
-export { type StoredMatrix, type StoredPart, StoredWeights } from './stored.ts';
+export { type StoredMatrix, StoredWeights } from './stored.ts';
 export { Tape } from './tape.ts';
 export { sizeOf, type Tensor, view } from './tensor.ts';
 export {

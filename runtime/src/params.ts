@@ -1,6 +1,12 @@
-/** All parameters of a model in one flat buffer, their gradients in another: the optimiser and a snapshot are one launch each. */
+/**
+ * All parameters of a model in flat buffers, their gradients in others of the same layout: the optimiser and a snapshot are a launch or a copy
+ * per buffer. There is one buffer; where the device binds less at once, there are as few as hold everything, and a matrix that exceeds a
+ * whole one lies in blocks of rows.
+ */
 import { elementwise } from '@eagrl/kernels';
+import { SLICE_ALIGN } from './backend.ts';
 import type { Context } from './context.ts';
+import { bindingLimit, cutRows, type WeightPart } from './parts.ts';
 import { alignUp, sizeOf, type Tensor, view } from './tensor.ts';
 
 export interface ParamSpec {
@@ -11,33 +17,82 @@ export interface ParamSpec {
   readonly decay: boolean;
 }
 
-export interface Parameter extends ParamSpec {
-  readonly value: Tensor;
-  /** Backward adds here; undefined while the store holds no gradients (inference, a frozen reference): then nobody computes it. */
-  grad: Tensor | undefined;
+/** A part of a parameter, and the flat buffer that it lies in. */
+interface ParamPart extends WeightPart {
+  readonly arena: number;
+}
+
+export class Parameter implements ParamSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly decay: boolean;
+  readonly dtype = 'f32';
+  readonly parts: readonly ParamPart[];
+
+  constructor({ name, shape, decay }: ParamSpec, parts: readonly ParamPart[]) {
+    this.name = name;
+    this.shape = shape;
+    this.decay = decay;
+    this.parts = parts;
+  }
+
+  /** @throws Error for a matrix in blocks of rows. */
+  get value(): Tensor {
+    return this.#whole.w;
+  }
+
+  /** Backward adds here; undefined while the store holds no gradients. @throws Error for a matrix in blocks of rows. */
+  get grad(): Tensor | undefined {
+    return this.#whole.grad;
+  }
+
+  get #whole(): ParamPart {
+    const { parts, name } = this;
+    if (parts.length > 1) throw new Error(`params: '${name}' lies in ${parts.length} blocks of rows; take its parts`);
+    return parts[0];
+  }
+}
+
+/** Where each parameter goes: blocks of rows, each in a flat buffer (`arena`) from a multiple of SLICE_ALIGN elements on; and their lengths. */
+function layOut(specs: readonly ParamSpec[], limit: number) {
+  // A buffer ends at a granule too.
+  const most = Math.floor(limit / 4 / SLICE_ALIGN) * SLICE_ALIGN;
+  const lengths = [0];
+  const blocks = specs.map(({ name, shape }) => {
+    const matrix = shape.length === 2 ? ([shape[0], shape[1]] as const) : ([1, sizeOf(shape)] as const);
+    return cutRows(name, 'f32', matrix, 4 * most).map(({ start, rows }) => {
+      const length = alignUp(rows * matrix[1]);
+      if (lengths[lengths.length - 1] + length > most) lengths.push(0);
+      const arena = lengths.length - 1;
+      const offset = lengths[arena];
+      lengths[arena] += length;
+      return { start, rows, shape: shape.length === 2 ? [rows, shape[1]] : shape, arena, offset };
+    });
+  });
+  return { lengths, blocks };
 }
 
 export class ParamStore {
   readonly ctx: Context;
   readonly list: readonly Parameter[];
-  /** (length) f32: every parameter, each from a multiple of SLICE_ALIGN on, gaps zero. */
-  readonly values: Tensor;
+  /** The flat buffers, f32: parameters or blocks of their rows one after the other, gaps zero. */
+  readonly values: readonly Tensor[];
   /** Gradients in the layout of `values`; undefined until `enableGrad`. */
-  grads: Tensor | undefined;
+  grads: readonly Tensor[] | undefined;
   readonly #byName = new Map<string, Parameter>();
-  readonly #starts: number[] = [];
 
-  /** Allocates all values as zeros. @throws Error for a name given twice. */
+  /** Allocates all values as zeros. @throws Error for a name given twice; DeviceError for a row block that no buffer can hold. */
   constructor(ctx: Context, specs: readonly ParamSpec[]) {
     this.ctx = ctx;
-    let length = 0;
-    for (const s of specs) {
-      this.#starts.push(length);
-      length += alignUp(sizeOf(s.shape));
-    }
-    this.values = ctx.persist(ctx.tensor([length]));
-    ctx.run(elementwise, 'fill', [this.values], { n: length, value: 0 });
-    this.list = specs.map((s, i) => ({ ...s, value: view(this.values, s.shape, this.#starts[i]), grad: undefined }));
+    const { lengths, blocks } = layOut(specs, bindingLimit(ctx));
+    this.values = lengths.map((n) => this.#zeros(n));
+    this.list = specs.map((spec, i) => {
+      const parts = blocks[i].map(({ start, rows, shape, arena, offset }): ParamPart => {
+        const w = view(this.values[arena], shape, offset);
+        return { start, rows, w, scales: { ...view(w, [rows, 0]), dtype: 'u32' }, grad: undefined, arena };
+      });
+      return new Parameter(spec, parts);
+    });
     for (const p of this.list) {
       if (this.#byName.has(p.name)) throw new Error(`params: '${p.name}' given twice`);
       this.#byName.set(p.name, p);
@@ -46,7 +101,7 @@ export class ParamStore {
 
   /** Elements of the flat buffers, gaps included. */
   get length(): number {
-    return this.values.slice.length;
+    return this.values.reduce((n, t) => n + t.slice.length, 0);
   }
 
   /** Parameters without the gaps. */
@@ -64,28 +119,38 @@ export class ParamStore {
     return this.#byName.has(name);
   }
 
+  /** Fresh zeros in the layout of `values`, the caller's: gradients, moments. */
+  zerosLike(): Tensor[] {
+    return this.values.map((t) => this.#zeros(t.slice.length));
+  }
+
+  #zeros(n: number): Tensor {
+    const t = this.ctx.persist(this.ctx.tensor([n]));
+    this.ctx.run(elementwise, 'fill', [t], { n, value: 0 });
+    return t;
+  }
+
   /** Allocates the gradients as zeros, if not yet there. */
   enableGrad(): void {
     if (this.grads) return;
-    const grads = this.ctx.persist(this.ctx.tensor([this.length]));
+    const grads = this.zerosLike();
     this.grads = grads;
-    this.zeroGrad();
-    this.list.forEach((p, i) => {
-      p.grad = view(grads, p.shape, this.#starts[i]);
-    });
+    for (const { parts } of this.list) for (const p of parts) p.grad = view(grads[p.arena], p.w.shape, p.w.slice.offset);
   }
 
   zeroGrad(): void {
-    if (this.grads) this.ctx.run(elementwise, 'fill', [this.grads], { n: this.length, value: 0 });
+    for (const t of this.grads ?? []) this.ctx.run(elementwise, 'fill', [t], { n: t.slice.length, value: 0 });
   }
 
-  /** 1 or 0 per block of 64 elements (parameters start at multiples of 64): where weight decay applies. */
-  decayBlocks(): Float32Array {
-    const blocks = new Float32Array(this.length / 64);
-    this.list.forEach((p, i) => {
-      const from = this.#starts[i] / 64;
-      blocks.fill(p.decay ? 1 : 0, from, from + alignUp(sizeOf(p.shape)) / 64);
-    });
+  /** For each flat buffer, 1 or 0 per block of 64 elements (parameters start at multiples of 64): where weight decay applies. */
+  decayBlocks(): Float32Array[] {
+    const blocks = this.values.map((t) => new Float32Array(t.slice.length / 64));
+    for (const { decay, parts } of this.list) {
+      for (const { arena, w } of parts) {
+        const from = w.slice.offset / 64;
+        blocks[arena].fill(decay ? 1 : 0, from, from + alignUp(w.slice.length) / 64);
+      }
+    }
     return blocks;
   }
 
@@ -93,50 +158,87 @@ export class ParamStore {
   copyFrom(other: ParamStore): void {
     const same =
       other.list.length === this.list.length &&
-      this.list.every((p, i) => p.name === other.list[i].name && sizeOf(p.shape) === sizeOf(other.list[i].shape));
+      this.list.every((p, i) => p.name === other.list[i].name && sizeOf(p.shape) === sizeOf(other.list[i].shape)) &&
+      this.values.every((t, i) => t.slice.length === other.values[i]?.slice.length);
     if (!same) throw new Error('copyFrom: the two stores hold different parameters');
-    this.ctx.backend.copy(this.values.slice, other.values.slice);
+    for (const [i, t] of this.values.entries()) this.ctx.backend.copy(t.slice, other.values[i].slice);
   }
 
   /** Sets one parameter from host numbers. */
   write(name: string, data: Float32Array): void {
     const p = this.get(name);
     if (data.length !== sizeOf(p.shape)) throw new Error(`params: '${name}' has ${sizeOf(p.shape)} elements, got ${data.length}`);
-    this.ctx.backend.write(p.value.slice, data);
+    this.writeFrom(p, 0, data);
   }
 
-  /**
-   * Cuts a flat array in the layout of `values` (values, gradients, moments) into its parameters; the arrays are views of `flat`.
-   */
-  split(flat: Float32Array): Map<string, Float32Array> {
-    return new Map(this.list.map((p, i) => [p.name, flat.subarray(this.#starts[i], this.#starts[i] + sizeOf(p.shape))]));
+  /** Sets the elements of a parameter from `at` on. */
+  writeFrom(p: Parameter, at: number, data: Float32Array): void {
+    let begin = 0;
+    for (const { w } of p.parts) {
+      const from = Math.max(at, begin);
+      const to = Math.min(at + data.length, begin + w.slice.length);
+      const slice = { ...w.slice, offset: w.slice.offset + from - begin, length: to - from };
+      if (from < to) this.ctx.backend.write(slice, data.subarray(from - at, to - at));
+      begin += w.slice.length;
+    }
+  }
+
+  /** Cuts flat arrays in the layout of `values` (values, gradients, moments) into parameters: views of them, or copies of several blocks. */
+  split(flat: readonly Float32Array[]): Map<string, Float32Array> {
+    return new Map(
+      this.list.map(({ name, parts }) => [
+        name,
+        joined(parts.map(({ arena, w }) => flat[arena].subarray(w.slice.offset, w.slice.offset + w.slice.length))),
+      ]),
+    );
   }
 
   /** The reverse of `split`; gaps are zero. @throws Error when one is missing or of the wrong length. */
-  join(parts: ReadonlyMap<string, Float32Array>): Float32Array {
-    const flat = new Float32Array(this.length);
-    this.list.forEach((p, i) => {
-      const part = parts.get(p.name);
-      if (part?.length !== sizeOf(p.shape)) throw new Error(`params: '${p.name}' needs ${sizeOf(p.shape)} elements, got ${part?.length}`);
-      flat.set(part, this.#starts[i]);
-    });
+  join(values: ReadonlyMap<string, Float32Array>): Float32Array[] {
+    const flat = this.values.map((t) => new Float32Array(t.slice.length));
+    for (const { name, shape, parts } of this.list) {
+      const data = values.get(name);
+      if (data?.length !== sizeOf(shape)) throw new Error(`params: '${name}' needs ${sizeOf(shape)} elements, got ${data?.length}`);
+      let at = 0;
+      for (const { arena, w } of parts) flat[arena].set(data.subarray(at, (at += w.slice.length)), w.slice.offset);
+    }
     return flat;
   }
 
+  /** What is on the device in the layout of `values`, by parameter. */
+  async readLike(tensors: readonly Tensor[]): Promise<Map<string, Float32Array>> {
+    return this.split(await Promise.all(tensors.map((t) => this.ctx.read(t))));
+  }
+
   /** All values by name. */
-  async read(): Promise<Map<string, Float32Array>> {
-    return this.split(await this.ctx.read(this.values));
+  read(): Promise<Map<string, Float32Array>> {
+    return this.readLike(this.values);
+  }
+
+  /** The values of one parameter. */
+  async readOne(name: string): Promise<Float32Array> {
+    return joined(await Promise.all(this.get(name).parts.map(({ w }) => this.ctx.read(w))));
   }
 
   /** All gradients by name. @throws Error before `enableGrad`. */
   async readGrads(): Promise<Map<string, Float32Array>> {
     if (!this.grads) throw new Error('params: no gradients; call enableGrad first');
-    return this.split(await this.ctx.read(this.grads));
+    return this.readLike(this.grads);
   }
 
   destroy(): void {
-    this.ctx.free(this.values);
-    if (this.grads) this.ctx.free(this.grads);
+    for (const t of [...this.values, ...(this.grads ?? [])]) this.ctx.free(t);
     this.grads = undefined;
   }
+}
+
+function joined(blocks: readonly Float32Array[]): Float32Array {
+  if (blocks.length === 1) return blocks[0];
+  const out = new Float32Array(blocks.reduce((n, b) => n + b.length, 0));
+  let at = 0;
+  for (const b of blocks) {
+    out.set(b, at);
+    at += b.length;
+  }
+  return out;
 }

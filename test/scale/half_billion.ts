@@ -107,7 +107,7 @@ model.initAdapter(1);
 await backend.sync();
 report('load');
 console.log(`  host memory beside the device's while loading: ${showBytes(rss() - idle - backend.stats.liveBytes)} at most`);
-const parts = model.stored?.list.filter((m) => m.parts.length > 1) ?? [];
+const parts = specs.map(({ name }) => model.weight(name)).filter((m) => m.parts.length > 1);
 if (parts.length > 0) console.log(`  in blocks of rows: ${parts.map((m) => `${m.name} in ${m.parts.length}`).join(', ')}`);
 
 const engine = new Engine(ctx, model);

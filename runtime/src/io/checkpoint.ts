@@ -67,7 +67,7 @@ function fill(store: ParamStore, tensors: ReadonlyMap<string, StoredTensor>): vo
     for (let at = 0; at < length; at += LOAD_CHUNK) {
       const data = stored.read(at, Math.min(length, at + LOAD_CHUNK));
       refuseNonFinite(p.name, data, at);
-      store.ctx.backend.write({ ...p.value.slice, offset: p.value.slice.offset + at, length: data.length }, data);
+      store.writeFrom(p, at, data);
     }
   }
 }
@@ -111,12 +111,10 @@ export async function saveParams(store: ParamStore, dtype: FloatType = 'F32'): P
 /** First and second moments as `m.<parameter>` and `v.<parameter>`, f32, and the step count as metadata. */
 export async function saveOptimizer(optimizer: AdamW): Promise<{ tensors: TensorToStore[]; metadata: Record<string, string> }> {
   const { params, m, v } = optimizer;
-  const { ctx } = params;
-  const [first, second] = await Promise.all([ctx.read(m), ctx.read(v)]);
-  const tensors = [['m', first] as const, ['v', second] as const].flatMap(([prefix, flat]) => {
-    const parts = params.split(flat);
-    return params.list.map(({ name, shape }) => ({ name: `${prefix}.${name}`, shape, data: parts.get(name) as Float32Array }));
-  });
+  const [first, second] = await Promise.all([params.readLike(m), params.readLike(v)]);
+  const tensors = [['m', first] as const, ['v', second] as const].flatMap(([prefix, values]) =>
+    params.list.map(({ name, shape }) => ({ name: `${prefix}.${name}`, shape, data: values.get(name) as Float32Array })),
+  );
   return { tensors, metadata: { step_count: String(optimizer.stepCount) } };
 }
 
@@ -145,8 +143,8 @@ export function loadOptimizer(
     return params.join(parts);
   });
   const { backend } = params.ctx;
-  backend.write(optimizer.m.slice, moments[0]);
-  backend.write(optimizer.v.slice, moments[1]);
+  for (const [i, t] of optimizer.m.entries()) backend.write(t.slice, moments[0][i]);
+  for (const [i, t] of optimizer.v.entries()) backend.write(t.slice, moments[1][i]);
   optimizer.stepCount = stepCount;
 }
 

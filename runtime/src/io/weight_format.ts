@@ -8,17 +8,15 @@ const QMAX = { int8: 127, int4: 7 } as const;
 const MAX_F16 = 65_504;
 const MAX_F32 = 3.4028234663852886e38;
 
+/** Formats of fewer bits than f32. */
+export type PackedType = Exclude<WeightType, 'f32'>;
+
 /**
  * Encodes rows of `k` elements. f16: rounded to nearest, ties to even. int8, int4: per group s = max |w| / qmax, rounded up to a bfloat16,
  * and q = w / s rounded to nearest: |w - q s| <= s / 2.
  * @throws SafetensorsError naming the tensor for a number that the format has no place for.
  */
-export function encodeRows(
-  dtype: Exclude<WeightType, 'f32'>,
-  data: Float32Array,
-  k: number,
-  name: string,
-): { w: Uint32Array; scales: Uint32Array } {
+export function encodeRows(dtype: PackedType, data: Float32Array, k: number, name: string): { w: Uint32Array; scales: Uint32Array } {
   const rows = data.length / k;
   const w = new Uint32Array(rows * rowWords(dtype, k));
   const scales = new Uint32Array(rows * scaleWords(dtype, k));

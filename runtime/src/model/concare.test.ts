@@ -54,8 +54,8 @@ test('gradients of all parameters equal finite differences on the reference', as
   model.params.enableGrad();
   const patients = patientsOf(new Random('concare fd'), lengths, tiny);
   // Reads come back as f32; the reference keeps the f64 of each loss term, and these are read there.
-  const values = (reference as ReferenceBackend).values(model.params.values.slice);
-  const gradient = (reference as ReferenceBackend).values((model.params.grads as typeof model.params.values).slice);
+  const values = (reference as ReferenceBackend).values(model.params.values[0].slice);
+  const gradient = (reference as ReferenceBackend).values((model.params.grads as typeof model.params.values)[0].slice);
   await model.accumulate(patients, labels);
   const want = gradient.slice();
   const start = values.slice();

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ropeFrequencies } from '../ops/rope.ts';
 import { ModelConfigError, parseTransformerConfig } from './config.ts';
-import { transformerParams } from './transformer.ts';
+import { transformerParams } from './transformer_weights.ts';
 
 const common = { hidden_act: 'silu', initializer_range: 0.02, torch_dtype: 'bfloat16', use_cache: true, attention_dropout: 0.0 };
 /** Qwen/Qwen2.5-0.5B-Instruct. */

@@ -15,7 +15,8 @@ import type { Tensor } from '../tensor.ts';
 import { ModelConfigError } from './config.ts';
 import { adapterConfig, LORA_MODULES, type LoraConfig, loraParams, parseAdapterConfig } from './lora.ts';
 import { tinyConfig, tinyGroups } from './tiny.fixture.ts';
-import { Transformer, transformerParams } from './transformer.ts';
+import { Transformer } from './transformer.ts';
+import { transformerParams } from './transformer_weights.ts';
 
 const opened = await openDevice({ device: 'reference' });
 const ctx = new Context(opened);

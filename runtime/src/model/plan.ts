@@ -1,14 +1,16 @@
 /**
  * Memory of training and generation, from a config alone: which tensors exist at the moment of most use, in bytes. Nothing is loaded and no
- * device is asked. Everything is f32 but frozen matrices of another dtype. plan.test.ts holds the sums against what a device counts.
+ * device is asked. Everything is f32 but frozen matrices of another dtype. plan.test.ts holds the sums against what a device counts. Where a
+ * device binds so little that a trained matrix lies in blocks of rows, a copy of one block's columns of its output's gradient comes on top.
  */
 import type { WeightType } from '@eagrl/kernels';
-import type { DeviceInfo } from '../backend.ts';
+import { type DeviceInfo, SLICE_ALIGN } from '../backend.ts';
+import type { ParamSpec } from '../params.ts';
 import { matrixBytes } from '../stored.ts';
 import { alignUp, sizeOf } from '../tensor.ts';
 import { ModelConfigError, type TransformerConfig } from './config.ts';
 import { type LoraConfig, loraParams, loraPaths } from './lora.ts';
-import { transformerParams } from './transformer.ts';
+import { transformerParams } from './transformer_weights.ts';
 
 /** What is to be done with a model. */
 export interface Workload {
@@ -28,7 +30,7 @@ export interface Workload {
   readonly packing: boolean;
   /** Layers keep their input alone and are computed again in the backward pass. */
   readonly gradientCheckpointing?: boolean;
-  /** A second, frozen copy of the weights for the KL term. */
+  /** A frozen copy of what is trained, for the KL term; the weights beside an adapter are shared. */
   readonly reference?: boolean;
 }
 
@@ -87,9 +89,10 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
   if (dtype !== 'f32' && !work.lora) throw new ModelConfigError(`plan: weights kept as ${dtype} are not trained; plan an adapter`);
   const specs = transformerParams(c);
   const elements = (list: readonly { readonly shape: readonly number[] }[]) => sum(list.map((p) => alignUp(sizeOf(p.shape))));
-  const weights = elements(specs);
-  const trained = work.lora ? elements(loraParams(specs, work.lora)) : weights;
+  const trained = elements(work.lora ? loraParams(specs, work.lora) : specs);
   const frozen = weightsOf(c, dtype);
+  const rotary = c.max_position_embeddings * c.head_dim;
+  const copied = work.lora ? trained : trained + rotary;
   const what = work.lora ? `adapter of rank ${work.lora.r}` : 'all weights';
   const cache = cacheElements(c, work);
   const { kept, working, how } = activations(c, work);
@@ -98,7 +101,13 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
     { name: 'weights', ...frozen },
     ...(work.lora ? [{ name: 'adapter', bytes: F32 * trained, how: `${count(trained)} x 4, rank ${work.lora.r}` }] : []),
     ...(work.reference
-      ? [{ name: 'reference', bytes: frozen.bytes + (work.lora ? F32 * trained : 0), how: 'the frozen policy of the KL term' }]
+      ? [
+          {
+            name: 'reference',
+            bytes: F32 * copied,
+            how: `${work.lora ? 'a second adapter on the same weights' : 'a copy of the weights, and a rotary table'}: ${count(copied)} x 4`,
+          },
+        ]
       : []),
     { name: 'gradients', bytes: F32 * trained, how: `${what}: ${count(trained)} x 4` },
     {
@@ -108,7 +117,7 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
     },
     {
       name: 'rotary table',
-      bytes: F32 * c.max_position_embeddings * c.head_dim,
+      bytes: F32 * rotary,
       how: `${count(c.max_position_embeddings)} positions x ${c.head_dim} x 4`,
     },
     {
@@ -130,10 +139,10 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
       : [{ name: 'generation', bytes: F32 * Math.max(prefill, sampled), how: 'a layer of the prefill, or the logits of a batch' }]),
   ];
   const buffers: PlanLine[] = [
-    // Frozen matrices are cut where a device asks for it; what is trained lies in one buffer.
-    work.lora ? { name: 'adapter', bytes: F32 * trained, how: 'one buffer' } : { name: 'weights', bytes: F32 * weights, how: 'one buffer' },
+    // Weights lie in as many buffers as a device asks for, a matrix in blocks of 64 rows or more.
+    { name: 'weights', bytes: largestBlock(specs, dtype), how: '64 rows of the widest matrix' },
     { name: 'logits', bytes: F32 * logitsBuffer(c, work), how: `${count(c.vocab_size)} x 4 for each row of a chunk, or of a batch` },
-    { name: 'rotary table', bytes: F32 * c.max_position_embeddings * c.head_dim, how: 'one buffer' },
+    { name: 'rotary table', bytes: F32 * rotary, how: 'one buffer' },
     { name: 'KV cache', bytes: F32 * (cache / (2 * c.num_hidden_layers)), how: 'keys of one layer' },
     { name: 'activations', bytes: F32 * work.tokensPerPass * c.intermediate_size, how: 'one layer of the MLP' },
   ];
@@ -144,6 +153,14 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
     advice: `try ${fewerBits(work)}${work.gradientCheckpointing ? '' : 'model.gradient_checkpointing true, '}fewer prompts or completions at a time, shorter ones, or a smaller model`,
   };
 }
+
+/** Bytes of the largest piece of a weight that a device must bind at once: SLICE_ALIGN rows of a matrix, or a whole vector. */
+const largestBlock = (specs: readonly ParamSpec[], dtype: WeightType): number =>
+  Math.max(
+    ...specs.map(({ shape }) =>
+      shape.length === 2 ? matrixBytes(dtype, [Math.min(shape[0], SLICE_ALIGN), shape[1]]) : F32 * sizeOf(shape),
+    ),
+  );
 
 /** Rows of logits at a time, of `targets`. */
 const chunkRows = (c: TransformerConfig, targets: number): number =>

@@ -1,8 +1,8 @@
 /**
- * Plan. Models whose matrices are kept as f16, int8 or int4, on the reference, wasm and webgpu.
+ * Plan. Models whose frozen matrices are kept as f16, int8 or int4, on the reference, wasm and webgpu.
  *  - log-probabilities and LoRA gradients are those of an f32 model with the dequantised numbers (1e-4 relative RMS);
  *  - logits against the f32 model: the error that the arithmetic allows;
- *  - cut into blocks of rows by a small binding limit: the same log-probabilities, gradients, greedy tokens and merged weights;
+ *  - cut into blocks of rows by a small binding limit, as f32 too: the same log-probabilities, gradients, greedy tokens and merged weights;
  *  - loading converts row by row and refuses what has no place; what is frozen is not trained, merged or read as f32;
  *  - no memory is left over.
  */
@@ -24,8 +24,9 @@ import { Tape } from '../tape.ts';
 import { sizeOf } from '../tensor.ts';
 import { ModelConfigError } from './config.ts';
 import type { LoraConfig } from './lora.ts';
-import { tinyConfig, tinyGroups } from './tiny.fixture.ts';
-import { Transformer, transformerParams } from './transformer.ts';
+import { tinyConfig, tinyGroups, withBinding } from './tiny.fixture.ts';
+import { Transformer } from './transformer.ts';
+import { transformerParams } from './transformer_weights.ts';
 
 const opened = new Map<DeviceName, Promise<Backend>>();
 function device(name: DeviceName): Promise<Backend> {
@@ -70,17 +71,6 @@ function build(ctx: Context, values: ReadonlyMap<string, Float32Array>, dtype: W
   const seeded = new Random('adapter');
   for (const p of model.adapter?.list ?? []) model.adapter?.write(p.name, seeded.normals(sizeOf(p.shape), 0.2));
   return model;
-}
-
-/** What `make` gives on a device that binds at most so many bytes at once. */
-function withBinding<T>({ backend }: Context, bytes: number, make: () => T): T {
-  const { maxBindingBytes } = backend.info;
-  Object.assign(backend.info, { maxBindingBytes: bytes });
-  try {
-    return make();
-  } finally {
-    Object.assign(backend.info, { maxBindingBytes });
-  }
 }
 
 /** Log-probabilities of the pack and gradients of the adapter, through both heads. */
@@ -137,7 +127,7 @@ describe.each<DeviceName>(['reference', 'wasm', 'webgpu-software'])('%s', (name)
     const want = await outcome(ctx, plain);
     // 64 rows of the widest matrix, 96 columns.
     const cut = withBinding(ctx, 64 * (dtype === 'f32' ? 384 : 48), () => build(ctx, numbers, dtype));
-    expect(cut.stored?.get('model.embed_tokens.weight').parts.map((p) => [p.start, p.rows])).toEqual([
+    expect(cut.weight('model.embed_tokens.weight').parts.map((p) => [p.start, p.rows])).toEqual([
       [0, 64],
       [64, 64],
       [128, 64],

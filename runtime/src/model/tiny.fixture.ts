@@ -1,5 +1,6 @@
-/** A transformer of two layers and odd sizes, and batches for it: shared by the tests of model, optimiser, checkpoint and engine. */
+/** A transformer of two layers and odd sizes, batches for it, and a device of small bindings: shared by several tests. */
 import type { Random } from '@eagrl/testing';
+import type { Context } from '../context.ts';
 import type { PromptGroup } from '../pack.ts';
 import { parseTransformerConfig, type TransformerConfig } from './config.ts';
 
@@ -28,4 +29,15 @@ export function tinyGroups(random: Random, vocab = 37): PromptGroup[] {
     { prompt: tokens(2), completions: [] },
     { prompt: tokens(3), completions: [tokens(1)] },
   ];
+}
+
+/** What `make` gives on a device that binds at most so many bytes at once. */
+export function withBinding<T>({ backend }: Context, bytes: number, make: () => T): T {
+  const { maxBindingBytes } = backend.info;
+  Object.assign(backend.info, { maxBindingBytes: bytes });
+  try {
+    return make();
+  } finally {
+    Object.assign(backend.info, { maxBindingBytes });
+  }
 }

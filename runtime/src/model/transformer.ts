@@ -16,16 +16,17 @@ import { embedding, gatherRows } from '../ops/embedding.ts';
 import { type LowRank, linear } from '../ops/linear.ts';
 import { matmul } from '../ops/matmul.ts';
 import { rmsnorm } from '../ops/rmsnorm.ts';
-import { rope, ropeTable } from '../ops/rope.ts';
+import { rope } from '../ops/rope.ts';
 import { swiglu } from '../ops/swiglu.ts';
 import type { Weight } from '../ops/weight.ts';
 import type { Pack } from '../pack.ts';
-import { type ParamSpec, ParamStore } from '../params.ts';
-import { StoredWeights } from '../stored.ts';
-import { alignUp, sizeOf, type Tensor, view } from '../tensor.ts';
+import { ParamStore } from '../params.ts';
+import type { StoredWeights } from '../stored.ts';
+import { type Tensor, view } from '../tensor.ts';
 import { ModelConfigError, type TransformerConfig } from './config.ts';
 import { type InitScheme, initWeights } from './init.ts';
 import { initLora, type LoraConfig, loraNames, loraParams, loraPaths } from './lora.ts';
+import { TransformerWeights, transformerParams } from './transformer_weights.ts';
 
 /** Rows of a decode step; all u32 tensors of length rows, except blockTable (rows, maxBlocks). */
 export interface DecodeRows {
@@ -61,43 +62,6 @@ interface Pass {
   readonly read?: Uint32Array;
 }
 
-/** Names, shapes and decay of all parameters, in the order of a Hugging Face checkpoint. */
-export function transformerParams(c: TransformerConfig): ParamSpec[] {
-  const q = c.num_attention_heads * c.head_dim;
-  const kv = c.num_key_value_heads * c.head_dim;
-  const matrix = (name: string, rows: number, cols: number): ParamSpec => ({ name: `${name}.weight`, shape: [rows, cols], decay: true });
-  const vector = (name: string, length: number): ParamSpec => ({ name, shape: [length], decay: false });
-  const specs = [matrix('model.embed_tokens', c.vocab_size, c.hidden_size)];
-  for (let i = 0; i < c.num_hidden_layers; i++) {
-    const at = `model.layers.${i}`;
-    specs.push(vector(`${at}.input_layernorm.weight`, c.hidden_size));
-    for (const [name, rows] of [
-      ['q_proj', q],
-      ['k_proj', kv],
-      ['v_proj', kv],
-    ] as const) {
-      specs.push(matrix(`${at}.self_attn.${name}`, rows, c.hidden_size));
-      if (c.attention_bias) specs.push(vector(`${at}.self_attn.${name}.bias`, rows));
-    }
-    specs.push(matrix(`${at}.self_attn.o_proj`, c.hidden_size, q));
-    if (c.attention_bias && c.model_type !== 'qwen2') specs.push(vector(`${at}.self_attn.o_proj.bias`, c.hidden_size));
-    if (c.model_type === 'qwen3') for (const n of ['q_norm', 'k_norm']) specs.push(vector(`${at}.self_attn.${n}.weight`, c.head_dim));
-    specs.push(vector(`${at}.post_attention_layernorm.weight`, c.hidden_size));
-    specs.push(matrix(`${at}.mlp.gate_proj`, c.intermediate_size, c.hidden_size));
-    specs.push(matrix(`${at}.mlp.up_proj`, c.intermediate_size, c.hidden_size));
-    specs.push(matrix(`${at}.mlp.down_proj`, c.hidden_size, c.intermediate_size));
-  }
-  specs.push(vector('model.norm.weight', c.hidden_size));
-  if (!c.tie_word_embeddings) specs.push(matrix('lm_head', c.vocab_size, c.hidden_size));
-  return specs;
-}
-
-/** Whether all parameters fit one buffer, as a ParamStore has them. */
-function bindsAtOnce({ backend }: Context, specs: readonly ParamSpec[]): boolean {
-  const { maxBindingBytes, maxBufferBytes } = backend.info;
-  return 4 * specs.reduce((n, s) => n + alignUp(sizeOf(s.shape)), 0) <= Math.min(maxBindingBytes, maxBufferBytes);
-}
-
 /** Which random numbers an adapter's dropout takes in one forward pass. */
 export interface DropoutDraw {
   readonly seed: number;
@@ -107,43 +71,57 @@ export interface DropoutDraw {
 
 export class Transformer {
   readonly config: TransformerConfig;
-  /** All weights, or all but the matrices in `stored`; with an adapter they are frozen, and no gradient of theirs is computed or held. */
-  readonly params: ParamStore;
-  /** Frozen matrices that are kept in another format than f32, or that together exceed what the device binds at once. */
-  readonly stored: StoredWeights | undefined;
   readonly lora: LoraConfig | undefined;
   /** The low-rank matrices, by PEFT's names. */
   readonly adapter: ParamStore | undefined;
   /** Whether training keeps each layer's input alone and computes the layer again in the backward pass: less memory, the same bits. */
   gradientCheckpointing = false;
   readonly #ctx: Context;
-  /** (max_position_embeddings, head_dim). */
-  readonly #cosSin: Tensor;
+  readonly #weights: TransformerWeights;
   /** Projections with an adapter, numbered. */
   readonly #adapted: ReadonlyMap<string, number> = new Map();
 
   /**
    * Parameters are zero, `stored` matrices unspecified, until `init` or loadWeights; those of the adapter until `initAdapter` or loadParams.
-   * Matrices of another `dtype` than f32 are frozen: an adapter can be trained beside them, they cannot.
+   * Matrices of another `dtype` than f32 are frozen: an adapter can be trained beside them, they cannot. `weights`: see `withAdapter`.
    */
-  constructor(ctx: Context, config: TransformerConfig, lora?: LoraConfig, dtype: WeightType = 'f32') {
+  constructor(ctx: Context, config: TransformerConfig, lora?: LoraConfig, dtype: WeightType = 'f32', weights?: TransformerWeights) {
     this.#ctx = ctx;
     this.config = config;
     this.lora = lora;
     const specs = transformerParams(config);
-    const apart = dtype !== 'f32' || (lora !== undefined && !bindsAtOnce(ctx, specs));
-    const isMatrix = ({ shape }: ParamSpec) => apart && shape.length === 2;
-    this.params = new ParamStore(
-      ctx,
-      specs.filter((s) => !isMatrix(s)),
-    );
-    if (apart) this.stored = new StoredWeights(ctx, specs.filter(isMatrix), dtype);
-    if (lora) {
-      this.adapter = new ParamStore(ctx, loraParams(specs, lora));
-      this.#adapted = new Map(loraPaths(specs, lora).map(({ path }, i) => [path, i]));
-    }
-    const { max_position_embeddings: positions, head_dim: dim } = config;
-    this.#cosSin = ctx.persist(ctx.from(ropeTable(config), [positions, dim]));
+    if (lora) this.#adapted = new Map(loraPaths(specs, lora).map(({ path }, i) => [path, i]));
+    this.#weights = weights ?? new TransformerWeights(ctx, config, dtype);
+    if (lora) this.adapter = new ParamStore(ctx, loraParams(specs, lora));
+    this.#weights.retain();
+  }
+
+  /** All weights, or all but the matrices in `stored`; with an adapter they are frozen, and no gradient of theirs is computed or held. */
+  get params(): ParamStore {
+    return this.#weights.params;
+  }
+
+  /** Frozen matrices that are kept in another format than f32. */
+  get stored(): StoredWeights | undefined {
+    return this.#weights.stored;
+  }
+
+  /**
+   * Another model of the same weights, with an adapter of its own (still to be set) or with none. The weights are not copied: they stay until
+   * the last model that uses them is destroyed. @throws ModelConfigError when the adapter does not fit the model.
+   */
+  withAdapter(lora?: LoraConfig): Transformer {
+    return new Transformer(this.#ctx, this.config, lora, 'f32', this.#weights);
+  }
+
+  /**
+   * This model as it stands, whatever training does to it afterwards: the reference of a KL term. The adapter is copied and the weights are
+   * shared; without an adapter the weights are copied. @throws ModelConfigError as `trainable`.
+   */
+  snapshot(): Transformer {
+    const copy = this.adapter ? this.withAdapter(this.lora) : new Transformer(this.#ctx, this.config);
+    copy.trainable.copyFrom(this.trainable);
+    return copy;
   }
 
   /** (V, C): the embedding itself when the two are tied. */
@@ -153,7 +131,7 @@ export class Transformer {
 
   /** A matrix of the model by its name in the checkpoint. @throws Error when there is none. */
   weight(name: string): Weight {
-    return this.stored?.has(name) ? this.stored.get(name) : this.params.get(name);
+    return this.#weights.get(name);
   }
 
   /** Sets all weights from a seed; a parameter's numbers depend on seed, name and scheme only. See initWeights. */
@@ -163,8 +141,9 @@ export class Transformer {
     }
   }
 
-  /** What training changes: the adapter if there is one, else all weights. @throws ModelConfigError when those are frozen. */
+  /** What training changes: the adapter if there is one, else all weights. @throws ModelConfigError when those are frozen or shared. */
   get trainable(): ParamStore {
+    if (!this.adapter) this.#expectUnshared('trainable');
     if (this.stored && !this.adapter) {
       throw new ModelConfigError(
         `weights kept as ${this.stored.dtype} are frozen; train an adapter beside them (model.use_peft true), or all weights as f32`,
@@ -181,20 +160,19 @@ export class Transformer {
 
   /**
    * Adds the adapter to the weights, W += (alpha / r) B A, and sets B to zero: what the model computes stays the same.
-   * @throws ModelConfigError when the weights are not kept as f32.
+   * @throws ModelConfigError when the weights are not kept as f32, or are shared.
    */
   mergeAdapter(): void {
     const { adapter, stored } = this;
     if (!adapter) throw new Error('mergeAdapter: the model has no adapter');
-    if (stored && stored.dtype !== 'f32') {
+    if (stored) {
       throw new ModelConfigError(`mergeAdapter: the weights are kept as ${stored.dtype}; merge into the original ones, loaded as f32`);
     }
+    this.#expectUnshared('mergeAdapter');
     for (const path of this.#adapted.keys()) {
       const { a, b, scale } = this.#lowRank(path) as LowRank;
       const [out, r] = b.shape;
-      const weight = this.weight(`${path}.weight`);
-      const parts = 'parts' in weight ? weight.parts : [{ start: 0, rows: out, w: weight.value }];
-      for (const { start, rows, w } of parts) {
+      for (const { start, rows, w } of this.params.get(`${path}.weight`).parts) {
         const shape = { m: rows, n: a.shape[1], k: r, alpha: scale, accumulate: 1 } as const;
         matmul(this.#ctx, 'nn', w, view(b.value, [rows, r], start * r), a.value, shape);
       }
@@ -203,8 +181,10 @@ export class Transformer {
   }
 
   /** One weight as f32 numbers. @throws Error when it is kept in another format. */
-  readWeight(name: string): Promise<Float32Array> {
-    return this.stored?.has(name) ? this.stored.read(name) : this.#ctx.read(this.params.get(name).value);
+  async readWeight(name: string): Promise<Float32Array> {
+    const { stored, params } = this;
+    if (stored?.has(name)) throw new Error(`readWeight: '${name}' is kept as ${stored.dtype}; load the model as f32 to read it`);
+    return params.readOne(name);
   }
 
   /**
@@ -253,10 +233,17 @@ export class Transformer {
   }
 
   destroy(): void {
-    this.params.destroy();
-    this.stored?.destroy();
+    this.#weights.release();
     this.adapter?.destroy();
-    this.#ctx.free(this.#cosSin);
+  }
+
+  #expectUnshared(what: string): void {
+    const { users } = this.#weights;
+    if (users > 1) {
+      throw new ModelConfigError(
+        `${what}: ${users} models share these weights, and all would change; train an adapter, or destroy the others`,
+      );
+    }
   }
 
   #expectNoTape(what: string): void {
@@ -350,7 +337,7 @@ export class Transformer {
     const projected = this.#project(i, normed, `self_attn.${name}_proj`, draw);
     const norm = `model.layers.${i}.self_attn.${name}_norm.weight`;
     const ready = this.params.has(norm) ? rmsnorm(ctx, projected, this.params.get(norm), this.config.rms_norm_eps) : projected;
-    return rope(ctx, ready, positions, this.#cosSin, heads);
+    return rope(ctx, ready, positions, this.#weights.cosSin, heads);
   }
 
   /** from W^T, plus the bias and the adapter if the model has them. */

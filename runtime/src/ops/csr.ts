@@ -20,3 +20,13 @@ export function groupIds(ids: Uint32Array): Csr {
   rowStart.push(ids.length);
   return { order, uniqueIds: Uint32Array.from(uniqueIds), rowStart: Uint32Array.from(rowStart) };
 }
+
+/** The groups whose id lies in [start, start + rows), by their distance from `start`; positions stay those of all ids. */
+export function groupsWithin({ order, uniqueIds, rowStart }: Csr, start: number, rows: number): Csr {
+  const at = (id: number) => {
+    const found = uniqueIds.findIndex((u) => u >= id);
+    return found < 0 ? uniqueIds.length : found;
+  };
+  const [from, to] = [at(start), at(start + rows)];
+  return { order, uniqueIds: uniqueIds.subarray(from, to).map((id) => id - start), rowStart: rowStart.subarray(from, to + 1) };
+}

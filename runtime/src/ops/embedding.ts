@@ -6,7 +6,7 @@ import { elementwise, embedding as spec } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
 import { expectTensor, sizeOf, type Tensor } from '../tensor.ts';
 import { groupIds } from './csr.ts';
-import { rowsByIndex, type Weight } from './weight.ts';
+import { addRowGrads, rowsByIndex, scatterAdd, type Weight } from './weight.ts';
 
 /** Token embedding. `ids` on the device (u32) serve inference; recording needs them on the host. */
 export function embedding(ctx: Context, weight: Weight, ids: Uint32Array | Tensor): Tensor {
@@ -19,7 +19,7 @@ export function embedding(ctx: Context, weight: Weight, ids: Uint32Array | Tenso
   const outside = ids.findIndex((id) => id >= vocab);
   if (outside >= 0) throw new Error(`embedding: id ${ids[outside]} at ${outside} is outside the vocabulary of ${vocab}`);
   const y = withIds(ctx, ids, (device) => lookup(ctx, weight, device));
-  ctx.record([y], [], (tape) => weight.grad && scatterAdd(ctx, weight.grad, tape.grad(y), ids));
+  ctx.record([y], [], (tape) => addRowGrads(ctx, weight, tape.grad(y), ids));
   return y;
 }
 
@@ -38,7 +38,7 @@ export function gatherRows(ctx: Context, x: Tensor, rows: Uint32Array): Tensor {
     const into = tape.gradInto(x);
     if (!into) return;
     if (into.accumulate === 0) ctx.run(elementwise, 'fill', [into.dx], { n: sizeOf(x.shape), value: 0 });
-    scatterAdd(ctx, into.dx, tape.grad(y), rows);
+    scatterAdd(ctx, into.dx, tape.grad(y), groupIds(rows));
   });
   return y;
 }
@@ -54,13 +54,4 @@ function lookup(ctx: Context, weight: Weight, ids: Tensor): Tensor {
   const y = ctx.tensor([ids.shape[0], weight.shape[1]]);
   rowsByIndex(ctx, y, weight, ids);
   return y;
-}
-
-function scatterAdd(ctx: Context, dtable: Tensor, dy: Tensor, ids: Uint32Array): void {
-  const { order, uniqueIds, rowStart } = groupIds(ids);
-  const { owner, views } = ctx.fromMany([order, uniqueIds, rowStart]);
-  const [vocab, dim] = dtable.shape;
-  const params = { num_unique: uniqueIds.length, dim, tokens: ids.length, vocab };
-  ctx.run(spec, 'embedding_bwd', [dtable, dy, ...views], params);
-  ctx.free(owner);
 }

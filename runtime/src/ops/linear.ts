@@ -13,7 +13,7 @@ import type { Tape } from '../tape.ts';
 import { expectTensor, type Tensor } from '../tensor.ts';
 import { type DropoutOptions, dropout } from './dropout.ts';
 import { matmul } from './matmul.ts';
-import { times, timesTransposed, type Weight } from './weight.ts';
+import { addProductGrad, times, timesTransposed, type Weight } from './weight.ts';
 
 /** Matrices of a low-rank adapter, and what it is multiplied by. */
 export interface LowRank {
@@ -35,7 +35,7 @@ export function linear(ctx: Context, x: Tensor, weight: Weight, bias?: Parameter
     const dy = tape.grad(y);
     const into = tape.gradInto(x);
     if (into) times(ctx, into.dx, dy, weight, n, into.accumulate);
-    if (weight.grad) matmul(ctx, 'tn', weight.grad, dy, x, { m: o, n: i, k: n, accumulate: 1 });
+    addProductGrad(ctx, weight, dy, x, n);
     if (bias?.grad) ctx.run(biasSpec, 'bias_bwd', [bias.grad, dy], { rows: n, cols: o });
     low?.backward(tape, dy);
   });

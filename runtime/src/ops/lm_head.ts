@@ -6,8 +6,7 @@ import { crossEntropy as crossEntropySpec, lmHead as lmHeadSpec } from '@eagrl/k
 import { SLICE_ALIGN } from '../backend.ts';
 import type { Context } from '../context.ts';
 import { expectTensor, type Tensor, view } from '../tensor.ts';
-import { matmul } from './matmul.ts';
-import { times, timesTransposed, type Weight } from './weight.ts';
+import { addProductGrad, times, timesTransposed, type Weight } from './weight.ts';
 
 /** Elements of logits at a time: 16 MiB, which stays near the caches for small vocabularies and is 1/10 of a 0.5B model's activations. */
 const CHUNK_ELEMENTS = 4 * 1024 * 1024;
@@ -45,12 +44,10 @@ function chunkBackward(
   weight: Weight,
   into: { dx: Tensor; accumulate: 0 | 1 } | undefined,
 ): void {
-  const [vocab, dim] = weight.shape;
+  const dim = weight.shape[1];
   const { rows, logits, hidden } = chunk;
-  if (into) {
-    times(ctx, view(into.dx, [rows, dim], start * dim), logits, weight, rows, into.accumulate);
-  }
-  if (weight.grad) matmul(ctx, 'tn', weight.grad, logits, hidden, { m: vocab, n: dim, k: rows, accumulate: 1 });
+  if (into) times(ctx, view(into.dx, [rows, dim], start * dim), logits, weight, rows, into.accumulate);
+  addProductGrad(ctx, weight, logits, hidden, rows);
 }
 
 function checkTargets(op: string, h: Tensor, weight: Weight, targets: Uint32Array): void {

@@ -3,12 +3,12 @@
  *
  *   c = min(1, max_norm / (|g| + 1e-6)),  p -= lr wd p,  m, v from c g,  p -= lr m^ / (sqrt(v^) + eps)
  *
- * Three launches, no read-back. A norm that is not finite leaves parameters and moments untouched; the step count still advances.
+ * A launch for each flat buffer of the store, and two for the norm; no read-back. A norm that is not finite leaves parameters and moments untouched; the step count still advances.
  */
 import { elementwise, adamw as spec } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
 import type { ParamStore } from '../params.ts';
-import type { Tensor } from '../tensor.ts';
+import { alignUp, type Tensor, view } from '../tensor.ts';
 
 export interface AdamWOptions {
   readonly beta1?: number;
@@ -31,13 +31,15 @@ const NORM_CHUNK = 4096;
 export class AdamW {
   readonly params: ParamStore;
   /** Moments in the layout of the store's values. */
-  readonly m: Tensor;
-  readonly v: Tensor;
+  readonly m: readonly Tensor[];
+  readonly v: readonly Tensor[];
   /** Steps taken, skipped ones included: the exponent of the bias corrections. */
   stepCount = 0;
   readonly #ctx: Context;
-  readonly #decay: Tensor;
+  readonly #decay: readonly Tensor[];
+  /** Sums of squares, those of each flat buffer from a granule on; gaps zero. */
   readonly #partials: Tensor;
+  readonly #partialsOf: readonly Tensor[];
   readonly #norm: Tensor;
   readonly #options: Required<AdamWOptions>;
 
@@ -50,12 +52,18 @@ export class AdamW {
     this.#ctx = ctx;
     this.params = params;
     params.enableGrad();
-    const n = params.length;
-    this.m = ctx.persist(ctx.tensor([n]));
-    this.v = ctx.persist(ctx.tensor([n]));
-    for (const t of [this.m, this.v]) ctx.run(elementwise, 'fill', [t], { n, value: 0 });
-    this.#decay = ctx.persist(ctx.from(params.decayBlocks()));
-    this.#partials = ctx.persist(ctx.tensor([Math.ceil(n / NORM_CHUNK)]));
+    this.m = params.zerosLike();
+    this.v = params.zerosLike();
+    this.#decay = params.decayBlocks().map((blocks) => ctx.persist(ctx.from(blocks)));
+    let length = 0;
+    const places = params.values.map(({ slice }) => {
+      const place = { start: alignUp(length), count: Math.ceil(slice.length / NORM_CHUNK) };
+      length = place.start + place.count;
+      return place;
+    });
+    this.#partials = ctx.persist(ctx.tensor([length]));
+    ctx.run(elementwise, 'fill', [this.#partials], { n: length, value: 0 });
+    this.#partialsOf = places.map(({ start, count }) => view(this.#partials, [count], start));
     this.#norm = ctx.persist(ctx.tensor([2]));
   }
 
@@ -63,13 +71,12 @@ export class AdamW {
   step({ lr }: { readonly lr: number }): StepResult {
     const ctx = this.#ctx;
     const { beta1, beta2, eps, weightDecay, maxGradNorm } = this.#options;
-    const { grads, values, length: n } = this.params;
+    const { grads, values } = this.params;
     if (!grads) throw new Error('AdamW: the parameter store was destroyed');
     this.stepCount++;
-    ctx.run(spec, 'grad_norm_partial', [this.#partials, grads], { n });
+    for (const [i, g] of grads.entries()) ctx.run(spec, 'grad_norm_partial', [this.#partialsOf[i], g], { n: g.slice.length });
     ctx.run(spec, 'grad_norm_finish', [this.#norm, this.#partials], { count: this.#partials.slice.length, max_norm: maxGradNorm });
-    ctx.run(spec, 'adamw', [values, this.m, this.v, grads, this.#decay, this.#norm], {
-      n,
+    const hyper = {
       lr,
       beta1,
       beta2,
@@ -77,11 +84,14 @@ export class AdamW {
       weight_decay: weightDecay,
       bias_correction1: 1 - beta1 ** this.stepCount,
       bias_correction2: 1 - beta2 ** this.stepCount,
-    });
+    };
+    for (const [i, g] of grads.entries()) {
+      ctx.run(spec, 'adamw', [values[i], this.m[i], this.v[i], g, this.#decay[i], this.#norm], { n: g.slice.length, ...hyper });
+    }
     return { gradNorm: async () => (await ctx.read(this.#norm))[0] };
   }
 
   destroy(): void {
-    for (const t of [this.m, this.v, this.#decay, this.#partials, this.#norm]) this.#ctx.free(t);
+    for (const t of [...this.m, ...this.v, ...this.#decay, this.#partials, this.#norm]) this.#ctx.free(t);
   }
 }
