@@ -106,6 +106,15 @@ export function destroyPolicy({ engine, model }: Policy): void {
   model.destroy();
 }
 
+/** Frees the policy whatever becomes of the work. */
+export async function withPolicy<T>(policy: Policy, work: (policy: Policy) => Promise<T>): Promise<T> {
+  try {
+    return await work(policy);
+  } finally {
+    destroyPolicy(policy);
+  }
+}
+
 /** A policy of the folder's shape with the weights of its files; an adapter's are still to be set. @throws SafetensorsError, ConfigError */
 export function policyOf(
   ctx: Context,

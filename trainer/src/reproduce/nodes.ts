@@ -9,7 +9,7 @@ import { configValue } from '../config/resolve.ts';
 import type { Config } from '../config/schema.ts';
 import type { CohortName } from '../data/transfer.ts';
 import type { Trajectory } from '../mcts/filter.ts';
-import { destroyPolicy } from '../model_source.ts';
+import { withPolicy } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
 import { FolderCheckpoints } from '../run/checkpoints.ts';
 import { completionsFile, completionsParquet } from '../run/completions.ts';
@@ -22,9 +22,9 @@ import { collectTrees, distill, selectTrajectories } from '../stages/distill.ts'
 import { type Answers, answerSplit } from '../stages/evaluate.ts';
 import { type ExpertResult, type Member, readExperts, trainExperts } from '../stages/expert.ts';
 import { basePolicy, freshPolicy, trainedPolicy } from '../stages/policies.ts';
-import { trainRl } from '../stages/rl.ts';
+import { trainRl, withReference } from '../stages/rl.ts';
 import { trainSft } from '../stages/sft.ts';
-import { resumePoint, TRACKS, type Track, trainingRun, withPolicy } from '../stages/sitting.ts';
+import { resumePoint, TRACKS, type Track, trainingRun } from '../stages/sitting.ts';
 import { selfAnswers } from '../stages/star.ts';
 import type { TrainingRun } from '../stages/train_loop.ts';
 import { taskOf } from '../tasks/configured.ts';
@@ -225,10 +225,9 @@ const WORK: Readonly<Record<Kind, Work>> = {
   rl: async (node, place) => {
     const { config, expert } = node;
     const { cohort, cohorts, run, training, checkpoints, store } = place;
-    const start = () => (node.policy === null ? freshPolicy({ ...place, config }) : policyOf(node.policy, config, place));
-    const reference = config.rl.beta > 0 ? start() : undefined;
-    try {
-      await withPolicy(start(), (policy) =>
+    const start = node.policy === null ? freshPolicy({ ...place, config }) : policyOf(node.policy, config, place);
+    await withPolicy(start, (policy) =>
+      withReference(policy, config, (reference) =>
         trainRl({
           policy,
           reference,
@@ -238,10 +237,8 @@ const WORK: Readonly<Record<Kind, Work>> = {
           run: training('rl'),
           onRollouts: (step, rollouts) => run.write(completionsFile(step), completionsParquet(step, rollouts)),
         }),
-      );
-    } finally {
-      if (reference) destroyPolicy(reference);
-    }
+      ),
+    );
     return { tokens: trainedTokens(checkpoints, 'rl') };
   },
 

@@ -5,7 +5,7 @@
  */
 import type { Context } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
-import { destroyPolicy } from '../model_source.ts';
+import { destroyPolicy, withPolicy } from '../model_source.ts';
 import { answerStops, generate, type Policy, promptTokens } from '../policy.ts';
 import type { EvalName, EvalRow, Summary } from '../report/summary.ts';
 import { taskOf } from '../tasks/configured.ts';
@@ -16,7 +16,7 @@ import { evalRow, POLICIES, type PolicyName, pairedDifferences, saidBy } from '.
 import { type Predictions, predict } from './evaluate.ts';
 import { trainExperts } from './expert.ts';
 import { MemoryJournal } from './journal.ts';
-import { trainRl } from './rl.ts';
+import { trainRl, withReference } from './rl.ts';
 import { trainSft } from './sft.ts';
 import { MAX_TOKENS, type TrainingRun } from './train_loop.ts';
 
@@ -78,22 +78,14 @@ export async function runInMemory({ ctx, config, cohort, freshPolicy, events, si
     const [[rollout]] = await generate(policy, [promptTokens(policy, prompt)], options);
     return rollout.text;
   };
-  const using = async <T>(work: (policy: Policy) => Promise<T>): Promise<T> => {
-    const policy = freshPolicy();
-    try {
-      return await work(policy);
-    } finally {
-      destroyPolicy(policy);
-    }
-  };
 
-  const { before, trajectories } = await using(async (policy) => {
+  const { before, trajectories } = await withPolicy(freshPolicy(), async (policy) => {
     await answer('zero_shot', policy);
     const before = await exampleAnswer(policy);
     const trees = await collectTrees({ policy, task, expertFeatures, config, run: runOf('mcts'), journal });
     return { before, trajectories: selectTrajectories(trees, task).trajectories };
   });
-  await using(async (policy) => {
+  await withPolicy(freshPolicy(), async (policy) => {
     const examples = bareAnswerExamples(policy, taskOf(cohort, config, 'number'), new Set(trajectories.map((t) => t.id)));
     await trainSft(policy, examples, config.sft, config.seed, runOf('sft_answer'));
     await answer('sft_answer', policy);
@@ -102,13 +94,7 @@ export async function runInMemory({ ctx, config, cohort, freshPolicy, events, si
   try {
     await distill({ policy, task, config, run: runOf('sft') }, trajectories);
     await answer('stage1', policy);
-    const stage2 = (reference?: Policy) => trainRl({ policy, reference, task, expertFeatures, config, run: runOf('rl') });
-    if (config.rl.beta > 0) {
-      await using(async (reference) => {
-        for (const [name, values] of await policy.model.trainable.read()) reference.model.trainable.write(name, values);
-        await stage2(reference);
-      });
-    } else await stage2();
+    await withReference(policy, config, (reference) => trainRl({ policy, reference, task, expertFeatures, config, run: runOf('rl') }));
     await answer('stage2', policy);
     const said = saidBy(cohort, { ...expert, features: expertFeatures }, predictions as Record<PolicyName, Predictions>);
     const rows = Object.fromEntries(said.map((s) => [s.name, evalRow(s, config).row])) as Partial<Record<EvalName, EvalRow>>;

@@ -7,7 +7,7 @@ import { Context, checkFits, openDevice, planMemory } from '@eagrl/runtime';
 import type { Phase, RunOptions } from '../commands/stages.ts';
 import type { Config } from '../config/schema.ts';
 import type { SearchTree } from '../mcts/search.ts';
-import { destroyPolicy, emptyPolicy, readWords } from '../model_source.ts';
+import { destroyPolicy, emptyPolicy, readWords, withPolicy } from '../model_source.ts';
 import type { Summary } from '../report/summary.ts';
 import { FolderCheckpoints } from '../run/checkpoints.ts';
 import { completionsFile, completionsParquet } from '../run/completions.ts';
@@ -28,9 +28,9 @@ import { workloadOf } from './plan.ts';
 import { basePolicy, freshPolicy, trainedPolicy } from './policies.ts';
 import { baseModelConfig, corpusTokenizer, pretrain } from './pretrain.ts';
 import { writeResults } from './results.ts';
-import { trainRl } from './rl.ts';
+import { trainRl, withReference } from './rl.ts';
 import { trainSft } from './sft.ts';
-import { resumePoint, TRACKS, type Track, trainingRun, withPolicy } from './sitting.ts';
+import { resumePoint, TRACKS, type Track, trainingRun } from './sitting.ts';
 import type { TrainingRun } from './train_loop.ts';
 
 /** What the phases of one run share. */
@@ -201,20 +201,19 @@ async function runSft(state: RunState): Promise<null> {
 async function runRl(state: RunState): Promise<null> {
   const { config, data } = state;
   const expert = await expertOf(state);
-  const policy = trainedPolicy(state, 'sft');
-  const reference = config.rl.beta > 0 ? trainedPolicy(state, 'sft') : undefined;
-  await withPolicy(policy, () =>
-    trainRl({
-      policy,
-      reference,
-      task: taskOf(data.cohort, config),
-      expertFeatures: expert.features,
-      config,
-      run: state.training('rl'),
-      onRollouts: (step, rollouts) => state.run.write(completionsFile(step), completionsParquet(step, rollouts)),
-    }),
+  await withPolicy(trainedPolicy(state, 'sft'), (policy) =>
+    withReference(policy, config, (reference) =>
+      trainRl({
+        policy,
+        reference,
+        task: taskOf(data.cohort, config),
+        expertFeatures: expert.features,
+        config,
+        run: state.training('rl'),
+        onRollouts: (step, rollouts) => state.run.write(completionsFile(step), completionsParquet(step, rollouts)),
+      }),
+    ),
   );
-  if (reference) destroyPolicy(reference);
   return null;
 }
 

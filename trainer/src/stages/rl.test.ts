@@ -7,12 +7,12 @@ import { Context, openDevice } from '@eagrl/runtime';
 import { afterAll, expect, it } from 'vitest';
 import { loadConfig } from '../config/load.ts';
 import { generateSyntheticCohort } from '../data/synthetic.ts';
+import { withPolicy } from '../model_source.ts';
 import { meanAndStd } from '../rewards/advantages.ts';
 import { overlongPenalty, totalReward } from '../rewards/rewards.ts';
 import { BASE_POLICY, loadPolicy, readModelFolder } from '../run/model_folder.ts';
 import { taskOf } from '../tasks/configured.ts';
 import { type ScoredRollout, trainRl } from './rl.ts';
-import { withPolicy } from './sitting.ts';
 
 const backend = await openDevice({ device: 'wasm' });
 afterAll(() => backend.destroy());

@@ -23,10 +23,13 @@ import { type TrainingRun, trainLoop } from './train_loop.ts';
 /** Streams per (step, prompt): room for the completions of one prompt. */
 const STREAMS_PER_PROMPT = 4096;
 
+/** What the KL term asks of the frozen policy. */
+export type Reference = Pick<Policy, 'ctx' | 'model'>;
+
 export interface RlInputs {
   readonly policy: Policy;
   /** Frozen Stage-1 policy; needed when config.rl.beta > 0. */
-  readonly reference?: Pick<Policy, 'ctx' | 'model'>;
+  readonly reference?: Reference;
   readonly task: Task;
   readonly expertFeatures: ExpertFeatures;
   readonly config: Config;
@@ -46,6 +49,21 @@ export interface ScoredRollout {
   readonly attention: number;
   readonly advantage: number;
   readonly clipHigh: number;
+}
+
+/**
+ * Hands the policy as it stands over, frozen, where the loss has a KL term (`rl.beta` above 0): before training goes on from a checkpoint,
+ * which changes the policy. Beside an adapter its weights are
+ * shared.
+ */
+export async function withReference<T>({ ctx, model }: Policy, { rl }: Config, work: (reference?: Reference) => Promise<T>): Promise<T> {
+  if (rl.beta === 0) return work();
+  const frozen = model.snapshot();
+  try {
+    return await work({ ctx, model: frozen });
+  } finally {
+    frozen.destroy();
+  }
 }
 
 /** Trains `policy` in place for `rl.max_steps` steps, from the last checkpoint if there is one. */

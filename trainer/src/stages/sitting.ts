@@ -2,8 +2,6 @@
  * What a phase of training needs from its surroundings, for whoever runs phases: log, progress, checkpoints, and where to go on. (Node edge.)
  */
 import type { Config } from '../config/schema.ts';
-import { destroyPolicy } from '../model_source.ts';
-import type { Policy } from '../policy.ts';
 import type { FolderCheckpoints } from '../run/checkpoints.ts';
 import type { FolderJournal } from '../run/folder_journal.ts';
 import type { MetricsLogger, MetricsLoggerOptions } from '../run/metrics_logger.ts';
@@ -13,15 +11,6 @@ import { MAX_TOKENS, type TrainingRun } from './train_loop.ts';
 /** Names in metrics.jsonl and checkpoints/, in the order in which a run passes through them. */
 export const TRACKS = ['pretrain', 'expert', 'mcts', 'sft', 'sft_answer', 'rl', 'eval'] as const;
 export type Track = (typeof TRACKS)[number];
-
-/** Frees the policy whatever becomes of the work. */
-export async function withPolicy<T>(policy: Policy, work: (policy: Policy) => Promise<T>): Promise<T> {
-  try {
-    return await work(policy);
-  } finally {
-    destroyPolicy(policy);
-  }
-}
 
 /** The last thing the run folder knows of, for the metrics log; undefined for a fresh run. */
 export function resumePoint(checkpoints: FolderCheckpoints, journal: FolderJournal): MetricsLoggerOptions['resumeAt'] {
