@@ -56,7 +56,7 @@ export function registerChat(program: Command): void {
   command
     .addHelpText(
       'after',
-      "\nWhat no flag says is taken from the model's generation_config.json. In a conversation: /reset, /exit; Ctrl-C stops an answer.",
+      "\nWhat no flag says is taken from the model's generation_config.json. In a conversation: /adapter DIR, /adapter none, /reset, /exit; Ctrl-C stops an answer.",
     )
     .action(async (model: string | undefined, flags: ChatFlags) => {
       const { withChat } = await loadStage('chat');
@@ -103,7 +103,7 @@ async function converse(session: ChatSession, about: string): Promise<void> {
   let answering: AbortController | null = null;
   lines.on('SIGINT', () => (answering ? answering.abort() : lines.close()));
   const note = (words: string): void => void process.stderr.write(`${words}\n`);
-  note(`${about}\n/reset forgets the conversation, /exit ends it, Ctrl-C stops an answer`);
+  note(`${about}\n/adapter DIR and /adapter none swap the adapter, /reset forgets the conversation, /exit ends it, Ctrl-C stops an answer`);
   try {
     for (;;) {
       const line = await nextLine(lines);
@@ -114,8 +114,12 @@ async function converse(session: ChatSession, about: string): Promise<void> {
         note('forgotten');
         continue;
       }
+      if (/^\/adapter(\s|$)/.test(line)) {
+        note(adapt(session, line.slice('/adapter'.length).trim()));
+        continue;
+      }
       if (line.startsWith('/')) {
-        note(`no command ${line.split(' ', 1)[0]}; there are /reset and /exit`);
+        note(`no command ${line.split(' ', 1)[0]}; there are /adapter, /reset and /exit`);
         continue;
       }
       answering = new AbortController();
@@ -133,6 +137,17 @@ async function converse(session: ChatSession, about: string): Promise<void> {
     }
   } finally {
     lines.close();
+  }
+}
+
+/** Swaps the adapter; gives what now answers, or why nothing changed. */
+function adapt(session: ChatSession, folder: string): string {
+  if (folder === '') return 'give a folder, /adapter DIR, or /adapter none';
+  try {
+    return session.adapt(folder === 'none' ? null : folder);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return error.message;
   }
 }
 

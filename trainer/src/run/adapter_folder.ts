@@ -1,7 +1,7 @@
 /** A low-rank adapter from and to a folder in PEFT's layout: adapter_config.json and adapter_model.safetensors (Node edge). */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { adapterConfig, type LoraConfig, loadParams, parseAdapterConfig, saveParams, writeSafetensors } from '@eagrl/runtime';
+import { adapterConfig, Engine, type LoraConfig, loadParams, parseAdapterConfig, saveParams, writeSafetensors } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import { type ModelSource, refused } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
@@ -44,6 +44,19 @@ export function loadAdapter({ model }: Pick<Policy, 'model'>, { path }: AdapterF
   const { adapter } = model;
   const { tensors } = readSafetensors(join(path, WEIGHTS), `adapter: ${WEIGHTS}`);
   refused(`adapter: ${WEIGHTS}`, () => loadParams(adapter, tensors));
+}
+
+/** The same policy with another adapter, or with none: one set of weights for both, each is destroyed by itself. @throws ConfigError */
+export function withAdapter(policy: Policy, folder: AdapterFolder | null): Policy {
+  const { ctx, model } = policy;
+  const other = { ...policy, model: refused('adapter', () => model.withAdapter(folder?.lora)) };
+  try {
+    if (folder) loadAdapter(other, folder);
+  } catch (error) {
+    other.model.destroy();
+    throw error;
+  }
+  return { ...other, engine: new Engine(ctx, other.model) };
 }
 
 /** Writes what a policy trains, with config, tokenizer and template: the adapter if it has one, else a whole model folder. */

@@ -3,14 +3,19 @@
  *   the pieces are the answer; the same seed gives the same answers after /reset; a long conversation answers as a fresh one that is given
  *     the same turns would (its keys and values are kept, or read again)
  *   stopping: at the end token, at the limit, by a signal, which leaves what was said in the conversation
+ *   adapters A -> none -> A in one conversation answer as sessions of their own would; a folder that holds none changes nothing
  *   a turn that exceeds the context is refused and leaves the conversation as it was; the system turn is rendered
  *   what flags leave open comes from generation_config.json; folders that do not fit are refused before a device is opened
  */
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
-import { BASE_POLICY } from '../run/model_folder.ts';
+import { Context, openDevice } from '@eagrl/runtime';
+import { Random } from '@eagrl/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { destroyPolicy } from '../model_source.ts';
+import { writeTrained } from '../run/adapter_folder.ts';
+import { BASE_POLICY, loadPolicy, readModelFolder } from '../run/model_folder.ts';
 import { ConfigError } from '../util/errors.ts';
 import { type ChatOptions, type ChatSession, withChat } from './chat.ts';
 
@@ -25,6 +30,27 @@ async function say(session: ChatSession, text: string, signal = never) {
   const reply = await session.reply(text, (piece) => pieces.push(piece), signal);
   return { ...reply, seconds: 0, text: pieces.join(''), pieces };
 }
+
+/** Tokens of the conversation and a long turn: a prompt beyond the context is refused by its length, which tells what was rendered. */
+const lengthOf = (session: ChatSession): Promise<number> =>
+  say(session, 'urea '.repeat(2100)).then(
+    () => 0,
+    (error: Error) => Number(/open: (\d+) tokens/.exec(error.message)?.[1]),
+  );
+
+/** A folder with an adapter of the shipped policy that changes what it says. */
+const adapter = join(work, 'adapter');
+beforeAll(async () => {
+  const backend = await openDevice({ device: 'wasm', threads: 1 });
+  const source = readModelFolder(BASE_POLICY);
+  const policy = loadPolicy(new Context(backend), source, { r: 4, alpha: 8, dropout: 0, target_modules: ['q_proj', 'down_proj'] });
+  const random = new Random('chat adapter');
+  const { trainable } = policy.model;
+  for (const { name, shape } of trainable.list) trainable.write(name, random.normals(shape[0] * shape[1], 0.5));
+  await writeTrained(adapter, policy, source, BASE_POLICY);
+  destroyPolicy(policy);
+  await backend.destroy();
+});
 
 describe('eagrl chat', () => {
   it('keeps the weights in fewer bits when asked to', async () => {
@@ -57,6 +83,29 @@ describe('eagrl chat', () => {
     });
   });
 
+  it('swaps adapters; what was said stays', async () => {
+    const first = await withChat({ ...base, adapter }, (session) => say(session, 'Is urea 12 abnormal?'));
+    await withChat(base, async (session, about) => {
+      expect(about).toContain('weights as f32, context 2048');
+      const plain = await say(session, 'Is urea 12 abnormal?');
+      expect(plain.text).not.toBe(first.text);
+      session.reset();
+      for (const answer of [first, plain, first]) {
+        expect(session.adapt(answer === first ? adapter : null)).toBe(answer === first ? 'adapter of rank 4' : 'no adapter');
+        expect(() => session.adapt(work)).toThrow(/has no adapter_config.json/);
+        expect(await say(session, 'Is urea 12 abnormal?')).toEqual(answer);
+        session.reset();
+      }
+      const fresh = await lengthOf(session);
+      await say(session, 'Is urea 12 abnormal?');
+      const kept = await lengthOf(session);
+      expect(kept).toBeGreaterThan(fresh);
+      session.adapt(null);
+      expect(await lengthOf(session)).toBe(kept);
+      expect((await say(session, 'And now?')).numTokens).toBeGreaterThan(0);
+    });
+  });
+
   it('stops at the end token; the end token is not shown', async () => {
     const settings = { maxNewTokens: 400, seed: 3, temperature: 0.3 };
     await withChat({ ...base, settings }, async (session) => {
@@ -75,12 +124,7 @@ describe('eagrl chat', () => {
     const greedy = await answer({ maxNewTokens: 12, seed: 1 });
     expect((await answer({ maxNewTokens: 12, seed: 2 })).text).toBe(greedy.text);
     expect((await answer({ maxNewTokens: 12, seed: 2, temperature: 5 })).text).not.toBe(greedy.text);
-    // A prompt beyond the context is refused by its length, which tells what was rendered.
-    const length = (settings: ChatOptions['settings']) =>
-      withChat({ ...base, settings }, (session) => say(session, 'urea '.repeat(2100))).then(
-        () => 0,
-        (error: Error) => Number(/open: (\d+) tokens/.exec(error.message)?.[1]),
-      );
+    const length = (settings: ChatOptions['settings']) => withChat({ ...base, settings }, lengthOf);
     const plain = await length(base.settings);
     expect(plain).toBeGreaterThan(2100);
     expect(await length({ ...base.settings, system: 'urea urea' })).toBeGreaterThan(plain + 2);

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import {
   Context,
   type SamplingOptions as EngineSampling,
+  type LoraConfig,
   openDevice,
   type SeqId,
   transformerParams,
@@ -11,7 +12,7 @@ import {
 import type { Config } from '../config/schema.ts';
 import { destroyPolicy, type ModelSource } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
-import { loadAdapter, readAdapterFolder } from '../run/adapter_folder.ts';
+import { loadAdapter, readAdapterFolder, withAdapter } from '../run/adapter_folder.ts';
 import { BASE_POLICY, checkModelFolder, loadPolicy, readModelFolder } from '../run/model_folder.ts';
 import type { ChatMessage } from '../text/chat.ts';
 import { TextStream } from '../text/text_stream.ts';
@@ -33,9 +34,9 @@ export interface ChatReply {
   readonly finished: 'stop' | 'length' | 'aborted';
 }
 
-/** A conversation. The keys and values of what was said are kept as long as the template only adds to it. */
+/** A conversation. The keys and values of what was said are kept as long as the template only adds to it. It frees its policy. */
 export class ChatSession {
-  readonly #policy: Policy;
+  #policy: Policy;
   readonly #settings: ChatSettings;
   #messages: ChatMessage[] = [];
   #open: { readonly seq: SeqId; readonly tokens: Uint32Array } | null = null;
@@ -54,6 +55,23 @@ export class ChatSession {
     this.#messages = system === undefined ? [] : [{ role: 'system', content: system }];
     this.#answers = 0;
     this.#forget();
+  }
+
+  /**
+   * Goes on with the adapter of a folder, or with none, on the weights at hand; what was said stays. Gives what now answers, in words.
+   * @throws ConfigError when the folder holds no adapter of this model; the session is then as it was.
+   */
+  adapt(folder: string | null): string {
+    const adapter = folder === null ? null : readAdapterFolder(folder);
+    const policy = withAdapter(this.#policy, adapter);
+    this.destroy();
+    this.#policy = policy;
+    return adapterWords(adapter?.lora);
+  }
+
+  destroy(): void {
+    this.#forget();
+    destroyPolicy(this.#policy);
   }
 
   /**
@@ -121,6 +139,8 @@ export class ChatSession {
   }
 }
 
+const adapterWords = (lora: LoraConfig | undefined): string => (lora ? `adapter of rank ${lora.r}` : 'no adapter');
+
 export interface ChatOptions {
   /** Folder of the model; null takes the adapter's base, or the policy shipped with this package. */
   readonly model: string | null;
@@ -153,13 +173,14 @@ export async function withChat<T>(options: ChatOptions, talk: (session: ChatSess
   try {
     const policy = loadPolicy(new Context(backend), source, adapter?.lora, options.dtype);
     if (adapter) loadAdapter(policy, adapter);
+    const session = new ChatSession(policy, settings);
     const weights = transformerParams(policy.model.config).reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0);
     const { model_type: family, max_position_embeddings: context } = policy.model.config;
-    const about = `${family}, ${(weights / 1e6).toFixed(1)} million weights as ${options.dtype}${adapter ? `, adapter of rank ${adapter.lora.r}` : ''}, context ${context}, on ${backend.info.adapter}`;
+    const about = `${family}, ${(weights / 1e6).toFixed(1)} million weights as ${options.dtype}${adapter ? `, ${adapterWords(adapter.lora)}` : ''}, context ${context}, on ${backend.info.adapter}`;
     try {
-      return await talk(new ChatSession(policy, settings), about);
+      return await talk(session, about);
     } finally {
-      destroyPolicy(policy);
+      session.destroy();
     }
   } finally {
     await backend.destroy();
