@@ -58,7 +58,8 @@ function write(content: Files, { gzip = false, into = fresh() } = {}): string {
   return into;
 }
 
-const read = (path: string, cacheFolder = fresh()): Promise<MimicTables> => readMimicFolder({ path, cacheFolder });
+const read = (path: string, cacheFolder = fresh(), partBytes?: number): Promise<MimicTables> =>
+  readMimicFolder({ path, cacheFolder, partBytes });
 
 /** `day of January variable` to value. */
 function cells({ daily }: MimicTables): Record<string, number> {
@@ -191,6 +192,28 @@ describe('MIMIC-IV folder: layouts', () => {
     expect(await read(write(other))).toEqual(expected);
   });
 
+  it('the chart in many parts: the same tables, also where a day and a row reach over the end of one; rows keep their numbers', async () => {
+    // Later readings first, so that the last of a day lies in another part than the others.
+    const rows = Array.from({ length: 200 }, (_, k) =>
+      chart(220045, String(60 + (k % 50)), `03 ${String(23 - (k % 24)).padStart(2, '0')}:00`),
+    );
+    const refill = chart(223951, '', '03 07:00', { value: '"Abnormal, ""slow""\n>3 Seconds"' });
+    for (const gzip of [false, true]) {
+      const path = write(files([...rows.slice(0, 100), refill, ...rows.slice(100)]), { gzip });
+      const expected = await read(path);
+      expect(rowsOf(expected)).toMatchObject({ 'in icu/chartevents': 201, kept: 201 });
+      expect(await read(path, fresh(), 2000)).toEqual(expected);
+      const spoiled = write(files([...rows, chart(220045, 'SECRET', '03 08:00')]), { gzip });
+      const cache = fresh();
+      const error = await readMimicFolder({ path: spoiled, cacheFolder: cache, partBytes: 2000 }).then(
+        () => expect.fail('expected an error'),
+        (e: Error) => e,
+      );
+      expect(error.message).toMatch(/chartevents\.csv(\.gz)?, column valuenum, row 202: expected a number/);
+      expect(readdirSync(cache).filter((name) => name.endsWith('.csv'))).toEqual([]);
+    }
+  });
+
   it('a second load reads the cache, other files another cache', async () => {
     const path = write(files());
     const cache = fresh();
@@ -231,6 +254,35 @@ describe('MIMIC-IV folder: bad input', () => {
       'an impossible date',
       (f: Files) => void (f['hosp/admissions'][1] = f['hosp/admissions'][1].replace('2150-01-01', '2150-02-30')),
       /hosp\/admissions\.csv, column admittime, row 2: expected a date and time/,
+    ],
+    [
+      'a year that cannot be',
+      (f: Files) => void (f['icu/icustays'][1] = f['icu/icustays'][1].replace('2150-01-05', '9999-01-05')),
+      /icu\/icustays\.csv, column outtime, row 2: an impossible date; expected a year from 1900 to 2300/,
+    ],
+    [
+      'anchor_age and anchor_year swapped',
+      (f: Files) => void (f['hosp/patients'][0] = f['hosp/patients'][0].replace('anchor_age,anchor_year', 'anchor_year,anchor_age')),
+      /hosp\/patients\.csv, column anchor_age, row 2: an impossible number; expected one from 0 to 120/,
+    ],
+    [
+      'admittime and dischtime swapped',
+      (f: Files) => void (f['hosp/admissions'][0] = f['hosp/admissions'][0].replace('admittime,dischtime', 'dischtime,admittime')),
+      /hosp\/admissions\.csv, column dischtime, row 2: before admittime in 1 of 1 rows; the two columns seem to be swapped/,
+    ],
+    [
+      'intime and outtime swapped',
+      (f: Files) => void (f['icu/icustays'][0] = f['icu/icustays'][0].replace('intime,outtime', 'outtime,intime')),
+      /icu\/icustays\.csv, column outtime, row 2: before intime in 1 of 1 rows; the two columns seem to be swapped/,
+    ],
+    [
+      'stay_id and itemid swapped in the chart',
+      (f: Files) =>
+        void (f['icu/chartevents'][0] = f['icu/chartevents'][0]
+          .replace('stay_id', 'x')
+          .replace('itemid', 'stay_id')
+          .replace('x', 'itemid')),
+      /chartevents\.csv: none of 2 rows belongs to a stay .*; is a column swapped/,
     ],
     ['too few cells', (f: Files) => void (f['icu/chartevents'][2] = '11,22,33'), /chartevents\.csv, row 3: expected as many cells/],
     [

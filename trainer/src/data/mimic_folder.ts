@@ -2,30 +2,25 @@
  * Reads a MIMIC-IV folder from disk (Node only): hosp/ and icu/ as PhysioNet ships them, 2.2 or 3.1, .csv or .csv.gz.
  *
  * DuckDB reads each table once and keeps of the chart the last value of each (stay, day, variable): millions of rows become some thousand.
- * They go into a cache file, one transaction per table, so that a second run starts at once and a killed one goes on after the last whole
- * table. The cache holds patient data and stays where it is put.
+ * They go into a cache file, one transaction per table and per part of the chart (mimic_chart.ts), so that a second run starts at once and a
+ * killed one goes on where it was. The cache holds patient data and stays where it is put.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, existsSync, mkdirSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { createReadStream, existsSync, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { ConfigError } from '../util/errors.ts';
 import { createProgress } from '../util/progress.ts';
 import { DataError } from './errors.ts';
 import type { DailyValues, MimicAdmission, MimicPatient, MimicStay, MimicTables } from './mimic.ts';
-import { type Conversion, MIMIC_VARIABLES } from './mimic_items.ts';
+import { CHART_COLUMNS, CHART_RULES, inTransaction, loadChart, PART_BYTES } from './mimic_chart.ts';
+import { type Columns, checkWhole, csvError, csvTable, MEMORY_LIMIT, type Source, shortName, text, WORDS } from './mimic_csv.ts';
+import { MIMIC_VARIABLES } from './mimic_items.ts';
 
-/** DuckDB's own limit; with Node's part a load stays under 4 GB. */
-const MEMORY_LIMIT = '2GB';
 /** Raise it when what the cache holds changes its meaning. */
 const CACHE_VERSION = 1;
-
-type ColumnType = 'INTEGER' | 'DOUBLE' | 'TIMESTAMP' | 'VARCHAR';
-type Columns = Readonly<Record<string, ColumnType>>;
 
 /** The tables that are read and the columns that are used; others may be there. */
 const TABLES = {
@@ -50,32 +45,19 @@ const TABLES = {
   },
   chartevents: {
     file: 'icu/chartevents',
-    columns: {
-      stay_id: 'INTEGER',
-      charttime: 'TIMESTAMP',
-      storetime: 'TIMESTAMP',
-      itemid: 'INTEGER',
-      value: 'VARCHAR',
-      valuenum: 'DOUBLE',
-    },
+    columns: CHART_COLUMNS,
   },
 } as const satisfies Readonly<Record<string, { readonly file: string; readonly columns: Columns }>>;
 type TableName = keyof typeof TABLES;
 const TABLE_NAMES = Object.keys(TABLES) as TableName[];
-
-/** One file of the folder. */
-interface Source {
-  readonly path: string;
-  readonly gzip: boolean;
-  /** Every column of the header, in its order. */
-  readonly header: readonly string[];
-}
 
 export interface MimicFolderOptions {
   /** The folder that has hosp/ and icu/, or one folder above it. */
   readonly path: string;
   /** Where the cache file goes. */
   readonly cacheFolder: string;
+  /** Characters of the chart that are read at a time. */
+  readonly partBytes?: number;
 }
 
 /**
@@ -83,7 +65,7 @@ export interface MimicFolderOptions {
  * @throws ConfigError for a wrong folder, a missing file or column, before any table is read; DataError naming file, column and row of
  * what cannot be read, a damaged or cut file, an id that occurs twice. Messages hold no values.
  */
-export async function readMimicFolder({ path, cacheFolder }: MimicFolderOptions): Promise<MimicTables> {
+export async function readMimicFolder({ path, cacheFolder, partBytes = PART_BYTES }: MimicFolderOptions): Promise<MimicTables> {
   const root = findRoot(path);
   const sources = {} as Record<TableName, Source>;
   for (const name of TABLE_NAMES) sources[name] = await findSource(root, name);
@@ -102,10 +84,11 @@ export async function readMimicFolder({ path, cacheFolder }: MimicFolderOptions)
   try {
     const connection = await instance.connect();
     try {
-      await connection.run('SET enable_progress_bar = true; SET enable_progress_bar_print = false');
-      // A table, not a list in the query: DuckDB reports no progress of a join with a list.
-      await connection.run(`CREATE TEMP TABLE items AS ${itemTable()}`);
-      for (const name of TABLE_NAMES) await loadTable(connection, name, sources[name]);
+      for (const name of TABLE_NAMES) {
+        if (await hasTable(connection, name)) continue;
+        if (name === 'chartevents') await loadChart(connection, sources[name], cache, partBytes);
+        else await loadTable(connection, name, sources[name]);
+      }
       return await readTables(connection);
     } finally {
       connection.closeSync();
@@ -161,9 +144,6 @@ async function findSource(root: string, name: TableName): Promise<Source> {
   return { path, gzip, header };
 }
 
-/** `icu/chartevents.csv.gz`. */
-const shortName = (path: string): string => `${basename(join(path, '..'))}/${basename(path)}`;
-
 async function firstLine(path: string, gzip: boolean): Promise<string> {
   const file = createReadStream(path, { end: 1 << 16 });
   const stream = gzip ? file.pipe(createGunzip()) : file;
@@ -190,84 +170,32 @@ function cacheKey(sources: Readonly<Record<TableName, Source>>): string {
     .slice(0, 16);
 }
 
-/**
- * A cut or damaged file, which a CSV reader takes for a short one. gzip: the whole stream with its checksum. Plain: the last line must end,
- * so a file cut between two lines goes unseen.
- */
-async function checkWhole({ path, gzip }: Source, onRead: (bytes: number) => void): Promise<void> {
-  if (!gzip) {
-    const { size } = statSync(path);
-    const last = Buffer.alloc(1);
-    const fd = openSync(path, 'r');
-    readSync(fd, last, 0, 1, Math.max(0, size - 1));
-    closeSync(fd);
-    if (last[0] !== 0x0a) throw new DataError(`${shortName(path)}: the last line does not end; the file is cut, copy it again`);
-    return;
-  }
-  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const file = createReadStream(path, { highWaterMark: 1 << 20 }).on('data', () => onRead(file.bytesRead));
-  try {
-    await pipeline(file, createGunzip({ chunkSize: 1 << 20 }), nowhere);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'Z_BUF_ERROR') throw new DataError(`${shortName(path)}: the compressed file is cut; copy it again`);
-    throw new DataError(`${shortName(path)}: the compressed file is damaged (${message}); copy it again`);
-  }
-}
-
 // ---------------------------------------------------------------- loading
-
-const text = (value: string): string => `'${value.replaceAll("'", "''")}'`;
-
-/** A table function that reads the file with all columns typed; unused ones stay text. */
-function csv({ path, header }: Source, columns: Columns): string {
-  const types = header.map((name) => `${text(name)}: '${columns[name] ?? 'VARCHAR'}'`).join(', ');
-  return `read_csv(${text(path)}, columns = {${types}}, header = true, auto_detect = false, delim = ',', quote = '"', escape = '"')`;
-}
 
 const hasTable = async (connection: DuckDBConnection, name: string): Promise<boolean> =>
   (await connection.runAndReadAll(`SELECT 1 FROM duckdb_tables() WHERE table_name = ${text(name)}`)).currentRowCount > 0;
 
-async function loadTable(connection: DuckDBConnection, name: TableName, source: Source): Promise<void> {
-  if (await hasTable(connection, name)) return;
+async function loadTable(connection: DuckDBConnection, name: Exclude<TableName, 'chartevents'>, source: Source): Promise<void> {
   const bar = createProgress({ label: `read ${name}`, total: 100 });
   bar.update(0);
-  const { size } = statSync(source.path);
-  let checked = 0;
-  // DuckDB cannot say how far it is in a compressed file, so there the place of the check that runs beside it is shown, some way ahead.
-  const watch = setInterval(() => {
-    if (source.gzip) bar.update(Math.min(99, Math.floor((100 * checked) / size)), checked === size ? 'checked, still reading' : '');
-    else bar.update(Math.min(99, Math.max(0, Math.floor(connection.progress.percentage))));
-  }, 500);
   try {
-    await connection.run('BEGIN TRANSACTION');
-    try {
-      const select =
-        name === 'chartevents'
-          ? chartQuery(source)
-          : `SELECT row_number() OVER () + 1 AS line, ${columnList(name)} FROM ${csv(source, textColumns(name))}`;
-      const whole = checkWhole(source, (bytes) => {
-        checked = bytes;
-      });
-      const built = connection.run(`CREATE TABLE ${name} AS ${select}`).catch((error: Error) => {
-        throw asDataError(error, source.path);
-      });
+    await inTransaction(connection, async () => {
+      const rows = csvTable(source.path, source.header, textColumns(name), { header: true });
+      const built = connection
+        .run(`CREATE TABLE ${name} AS SELECT row_number() OVER () + 1 AS line, ${columnList(name)} FROM ${rows}`)
+        .catch((error: Error) => {
+          throw csvError(error, source.path);
+        });
       // A cut file is named as such, whatever the reader made of its end.
-      const [check, read] = await Promise.allSettled([whole, built]);
+      const [check, read] = await Promise.allSettled([checkWhole(source), built]);
       if (check.status === 'rejected') throw check.reason;
       if (read.status === 'rejected') throw read.reason;
-      if (name === 'chartevents') await checkChart(connection, source);
-      else await checkRows(connection, name, source);
+      await checkRows(connection, name, source);
       if (name === 'icustays') await checkStays(connection, source);
-      await connection.run('COMMIT');
-    } catch (error) {
-      await connection.run('ROLLBACK').catch(() => undefined);
-      throw error;
-    }
+    });
     await connection.run('CHECKPOINT');
     bar.update(100);
   } finally {
-    clearInterval(watch);
     bar.stop();
   }
 }
@@ -276,34 +204,19 @@ const columnList = (name: TableName): string => Object.keys(TABLES[name].columns
 const textColumns = (name: TableName): Columns =>
   Object.fromEntries(Object.keys(TABLES[name].columns).map((column) => [column, 'VARCHAR'] as const));
 
-/** DuckDB's words without the line of the file it quotes. */
-function asDataError(error: Error, path: string): Error {
-  const file = shortName(path);
-  const line = /CSV Error on Line: (\d+)/.exec(error.message)?.[1];
-  const column = /Error when converting column "([^"]+)"/.exec(error.message)?.[1];
-  const type = /to '(\w+)'/.exec(error.message)?.[1];
-  if (line !== undefined && column !== undefined) {
-    return new DataError(
-      `${file}, column ${column}, row ${line}: expected ${WORDS[type ?? ''] ?? 'another kind of value'}, got something else`,
-    );
-  }
-  if (line !== undefined) return new DataError(`${file}, row ${line}: expected as many cells as the header has, or quotes that close`);
-  if (/Out of Memory/i.test(error.message))
-    return new DataError(`${file}: the memory limit of ${MEMORY_LIMIT} does not suffice; free disk for temporary files`);
-  if (/GZIP/i.test(error.message)) return new DataError(`${file}: not a gzip file; copy it again`);
-  return error;
-}
-
-const WORDS: Readonly<Record<string, string>> = {
-  INTEGER: 'a whole number',
-  DOUBLE: 'a number',
-  TIMESTAMP: 'a date and time, YYYY-MM-DD HH:MM:SS',
-};
-
 /** Cells that may be empty. */
 const MAY_BE_EMPTY: readonly string[] = ['dod', 'dischtime', 'deathtime', 'outtime'];
 const ALLOWED: Readonly<Record<string, readonly string[]>> = { gender: ['F', 'M'], hospital_expire_flag: ['0', '1'] };
+/** Whole numbers that cannot be otherwise; 91 stands for an age of 89 and more, and years are shifted to 2100 and later. */
+const RANGES: Readonly<Record<string, readonly [low: number, high: number]>> = { anchor_age: [0, 120], anchor_year: [1900, 2300] };
+/** Years of a date. */
+const YEARS = RANGES.anchor_year;
 const IDS: Readonly<Partial<Record<TableName, string>>> = { patients: 'subject_id', admissions: 'hadm_id', icustays: 'stay_id' };
+/** Of a single row the order may be a slip, which the flow table counts; of most rows it is two columns in each other's place. */
+const IN_ORDER: Readonly<Partial<Record<TableName, readonly [begin: string, end: string]>>> = {
+  admissions: ['admittime', 'dischtime'],
+  icustays: ['intime', 'outtime'],
+};
 
 /** The small tables: every cell that is used, each id once, known words only. */
 async function checkRows(connection: DuckDBConnection, name: TableName, { path }: Source): Promise<void> {
@@ -320,6 +233,13 @@ async function checkRows(connection: DuckDBConnection, name: TableName, { path }
     if (type === 'VARCHAR') continue;
     const wrong = await first(`${column} IS NOT NULL AND try_cast(${column} AS ${type}) IS NULL`);
     if (wrong !== null) refuse(column, wrong, `expected ${WORDS[type]}, got something else`);
+    const range = type === 'TIMESTAMP' ? YEARS : RANGES[column];
+    if (range === undefined) continue;
+    const [low, high] = range;
+    const number = type === 'TIMESTAMP' ? `year(${column}::TIMESTAMP)` : `${column}::INTEGER`;
+    const outside = await first(`${number} NOT BETWEEN ${low} AND ${high}`);
+    const what = type === 'TIMESTAMP' ? 'an impossible date; expected a year' : 'an impossible number; expected one';
+    if (outside !== null) refuse(column, outside, `${what} from ${low} to ${high}`);
   }
   for (const [column, words] of Object.entries(ALLOWED)) {
     if (!(column in TABLES[name].columns)) continue;
@@ -333,8 +253,17 @@ async function checkRows(connection: DuckDBConnection, name: TableName, { path }
     )
   ).getRowsJS();
   if (twice !== undefined) refuse(id, Number(twice[0]), `this id is already in row ${twice[1]}`);
-  const [rows] = (await connection.runAndReadAll(`SELECT count(*)::INTEGER FROM ${name}`)).getRowsJS();
-  if (rows[0] === 0) throw new DataError(`${shortName(path)}: no rows below the header`);
+  const [[rows]] = (await connection.runAndReadAll(`SELECT count(*)::INTEGER FROM ${name}`)).getRowsJS() as number[][];
+  if (rows === 0) throw new DataError(`${shortName(path)}: no rows below the header`);
+  const order = IN_ORDER[name];
+  if (order === undefined) return;
+  const [begin, end] = order;
+  const [[wrong, line]] = (
+    await connection.runAndReadAll(
+      `SELECT count(*)::INTEGER, min(line)::INTEGER FROM ${name} WHERE ${end}::TIMESTAMP < ${begin}::TIMESTAMP`,
+    )
+  ).getRowsJS() as number[][];
+  if (wrong > rows / 2) refuse(end, line, `before ${begin} in ${wrong} of ${rows} rows; the two columns seem to be swapped`);
 }
 
 /** Most stays belong to an admission of their patient: otherwise two columns are swapped, or the files are of two releases. */
@@ -355,87 +284,6 @@ async function checkStays(connection: DuckDBConnection, { path }: Source): Promi
           'is a column swapped in one of the two, or are they of two releases?',
       );
     }
-  }
-}
-
-// ---------------------------------------------------------------- chart
-
-/** What can be wrong with a chart row, in the order it is looked at; 0 = kept. */
-const CHART_RULES = [
-  'kept',
-  'not one of the 17 variables',
-  'no number',
-  'of no ICU stay in icustays',
-  'charted outside its ICU stay',
-  'stored after the end of its ICU stay',
-  'outside the bounds of its variable',
-] as const;
-
-const CONVERT: Readonly<Record<Conversion, string>> = {
-  none: 'valuenum',
-  fahrenheit: '(valuenum - 32) * 5 / 9',
-  pound: 'valuenum * 0.45359237',
-  inch: 'valuenum * 2.54',
-  percent: 'CASE WHEN valuenum > 1 THEN valuenum / 100 ELSE valuenum END',
-  refill: `CASE WHEN value ILIKE 'normal%' OR value ILIKE 'brisk%' THEN 0 WHEN value ILIKE 'abnormal%' OR value ILIKE 'delayed%' THEN 1 END`,
-};
-
-/** Variables and conversions as a table: (itemid, variable, place among its items, conversion, low, high, whole numbers only). */
-function itemTable(): string {
-  const rows = MIMIC_VARIABLES.flatMap(({ feature, items, low, high }, v) =>
-    items.map(({ id, conversion }, i) => `(${id}, ${v}, ${i}, ${text(conversion)}, ${low}, ${high}, ${feature.levels !== undefined})`),
-  );
-  return `SELECT * FROM (VALUES ${rows.join(', ')}) AS items(itemid, variable, place, conversion, low, high, whole)`;
-}
-
-/**
- * One pass over the chart: rows kept end in one row per (stay, day, variable) with the last value of the day; the others are counted by
- * rule. The last value is the one charted last; of equals the one stored last, then the item listed first, then the larger value. A row is
- * known from the moment it is stored, so one stored after the stay is not used; its day is the day it was charted for.
- */
-function chartQuery(source: Source): string {
-  const convert = (Object.keys(CONVERT) as Conversion[]).map((name) => `WHEN conversion = ${text(name)} THEN ${CONVERT[name]}`).join(' ');
-  return `
-    WITH rows AS (
-      SELECT variable, stay.stay_id AS stay_id, charttime, coalesce(storetime, charttime) AS stored, place, low, high, whole, intime, outtime,
-        round(CASE ${convert} END, 4) AS v
-      FROM ${csv(source, TABLES.chartevents.columns)} AS chart
-      LEFT JOIN items USING (itemid)
-      LEFT JOIN (SELECT stay_id::INTEGER AS stay_id, intime::TIMESTAMP AS intime, outtime::TIMESTAMP AS outtime FROM icustays) AS stay
-        ON stay.stay_id = chart.stay_id
-    ), judged AS (
-      SELECT *, CASE
-        WHEN variable IS NULL THEN 1
-        WHEN v IS NULL OR charttime IS NULL THEN 2
-        WHEN stay_id IS NULL THEN 3
-        WHEN charttime < intime OR charttime > outtime OR outtime IS NULL THEN 4
-        WHEN stored > outtime THEN 5
-        WHEN v < low OR v > high OR (whole AND v <> round(v)) THEN 6
-        ELSE 0 END AS rule
-      FROM rows
-    )
-    SELECT rule::UTINYINT AS rule, CASE WHEN rule = 0 THEN stay_id END AS stay_id, CASE WHEN rule = 0 THEN charttime::DATE END AS day,
-      CASE WHEN rule = 0 THEN variable END::UTINYINT AS variable,
-      arg_max(v, {'charted': charttime, 'stored': stored, 'place': -place, 'value': v}) AS value,
-      count(*) AS n, count(*) FILTER (stored < charttime) AS early
-    FROM judged GROUP BY 1, 2, 3, 4`;
-}
-
-async function checkChart(connection: DuckDBConnection, { path }: Source): Promise<void> {
-  const [[rows, kept, early]] = (
-    await connection.runAndReadAll(
-      'SELECT coalesce(sum(n), 0)::DOUBLE, coalesce(sum(n) FILTER (rule = 0), 0)::DOUBLE, coalesce(sum(early) FILTER (rule = 0), 0)::DOUBLE FROM chartevents',
-    )
-  ).getRowsJS() as number[][];
-  const file = shortName(path);
-  if (rows === 0) throw new DataError(`${file}: no rows below the header`);
-  if (kept === 0) {
-    throw new DataError(
-      `${file}: none of ${rows} rows belongs to a stay of icu/icustays and one of the 17 variables; are the files of one release?`,
-    );
-  }
-  if (early > kept / 2) {
-    throw new DataError(`${file}, column storetime: before charttime in ${early} of ${kept} rows; the two columns seem to be swapped`);
   }
 }
 
