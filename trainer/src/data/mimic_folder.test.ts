@@ -308,6 +308,16 @@ describe('MIMIC-IV folder: bad input', () => {
     [
       'subject_id and hadm_id swapped among admissions',
       (f: Files) => void (f['hosp/admissions'][0] = f['hosp/admissions'][0].replace('subject_id,hadm_id', 'hadm_id,subject_id')),
+      /hosp\/admissions\.csv, column hadm_id, row 2: 1 of 1 rows hold a subject_id of hosp\/patients; the two columns seem to be swapped/,
+    ],
+    [
+      'hadm_id and stay_id swapped among stays',
+      (f: Files) => void (f['icu/icustays'][0] = f['icu/icustays'][0].replace('hadm_id,stay_id', 'stay_id,hadm_id')),
+      /icu\/icustays\.csv, column stay_id, row 2: 1 of 1 rows hold a hadm_id of hosp\/admissions; the two columns seem to be swapped/,
+    ],
+    [
+      'stays of other admissions',
+      (f: Files) => void (f['icu/icustays'][1] = f['icu/icustays'][1].replace(',22,', ',23,')),
       /icu\/icustays\.csv, column hadm_id: 1 of 1 rows, first row 2, are not in hosp\/admissions; is a column swapped/,
     ],
     [
@@ -332,7 +342,12 @@ describe('MIMIC-IV folder: bad input', () => {
 
   it.each([
     ['no folder', () => join(top, 'none'), /no folder .*none; expected the MIMIC-IV folder/],
-    ['a folder of something else', () => write({ 'a/b': ['x'] }), /with hosp\/ and icu\/ in it, .*; found a\//],
+    ['a folder of something else', () => write({ 'a/b': ['x'], c: ['x'] }), /with hosp\/ and icu\/ in it, .*; found a\/, c\.csv$/],
+    [
+      'a part of the folder',
+      () => join(write(files()), 'hosp'),
+      /hosp is a part of the MIMIC-IV folder; give the folder that it is in, .*folder\d+$/,
+    ],
     [
       'no chart',
       () => {

@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import type { DuckDBConnection } from '@duckdb/node-api';
@@ -108,15 +108,18 @@ function findRoot(path: string): string {
     throw new ConfigError(`data.path: no folder ${path}; expected the MIMIC-IV folder that has hosp/ and icu/`);
   }
   if (isRoot(path)) return path;
-  const inside = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory() || entry.isSymbolicLink());
+  const above = dirname(resolve(path));
+  if (isRoot(above)) throw new ConfigError(`data.path: ${path} is a part of the MIMIC-IV folder; give the folder that it is in, ${above}`);
+  const inside = readdirSync(path, { withFileTypes: true });
   const roots = inside.map((entry) => join(path, entry.name)).filter(isRoot);
   if (roots.length === 1) return roots[0];
-  const found = roots.length > 1 ? `${roots.length} such folders` : list(inside.map((entry) => `${entry.name}/`));
+  const names = inside.map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name)).sort();
+  const found = roots.length > 1 ? `${roots.length} such folders` : list(names);
   throw new ConfigError(`data.path: expected the MIMIC-IV folder, with hosp/ and icu/ in it, at ${path}; found ${found}`);
 }
 
 function list(names: readonly string[]): string {
-  if (names.length === 0) return 'nothing of the kind';
+  if (names.length === 0) return 'nothing';
   return names.length > 8 ? `${names.slice(0, 8).join(', ')} and ${names.length - 8} more` : names.join(', ');
 }
 
@@ -247,14 +250,25 @@ async function checkRows(connection: DuckDBConnection, name: TableName, { path }
     if (wrong !== null) refuse(column, wrong, `expected ${words.join(' or ')}, got something else`);
   }
   const id = IDS[name] as string;
+  const [[rows]] = (await connection.runAndReadAll(`SELECT count(*)::INTEGER FROM ${name}`)).getRowsJS() as number[][];
+  if (rows === 0) throw new DataError(`${shortName(path)}: no rows below the header`);
+  // Before ids that occur twice, which is what another table's ids in this column look like.
+  for (const [table, other] of Object.entries(IDS)) {
+    if (table === name) break;
+    const [[foreign, line]] = (
+      await connection.runAndReadAll(
+        `SELECT count(*)::INTEGER, min(line)::INTEGER FROM ${name} WHERE ${id}::INTEGER IN (SELECT ${other}::INTEGER FROM ${table})`,
+      )
+    ).getRowsJS() as number[][];
+    if (foreign > rows / 2)
+      refuse(id, line, `${foreign} of ${rows} rows hold a ${other} of hosp/${table}; the two columns seem to be swapped`);
+  }
   const [twice] = (
     await connection.runAndReadAll(
       `SELECT line, first FROM (SELECT line, min(line) OVER (PARTITION BY ${id}::INTEGER) AS first FROM ${name}) WHERE line > first ORDER BY line LIMIT 1`,
     )
   ).getRowsJS();
   if (twice !== undefined) refuse(id, Number(twice[0]), `this id is already in row ${twice[1]}`);
-  const [[rows]] = (await connection.runAndReadAll(`SELECT count(*)::INTEGER FROM ${name}`)).getRowsJS() as number[][];
-  if (rows === 0) throw new DataError(`${shortName(path)}: no rows below the header`);
   const order = IN_ORDER[name];
   if (order === undefined) return;
   const [begin, end] = order;
