@@ -142,6 +142,26 @@ describe('TJH loader: horizon', () => {
   });
 });
 
+describe('TJH loader: dates', () => {
+  /** Discharge is on day 30. */
+  const late = () => [...table().slice(0, 6), row({ date: at(31), outcome: 1, labs: { hemoglobin: 60 } }), ...table().slice(6)];
+  it('rows after the day of discharge are kept, as published, and counted', async () => {
+    const { cohort, audit } = await load(late());
+    expect(cohort.patients[1]).toMatchObject({ id: '2', visitTimes: [0, 30] });
+    expect(audit).toEqual([{ check: 'rows of 1 patients dated after the day of discharge, kept as published', rows: 1 }]);
+    const sameDay = [...table().slice(0, 6), row({ date: at(30, 23), outcome: 1, labs: { hemoglobin: 60 } }), ...table().slice(6)];
+    expect((await load(sameDay)).audit[0].rows).toBe(0);
+  });
+  it('a horizon of 0 days leaves them out', async () => {
+    const { cohort } = await load(late(), goodSplit, 1, 0);
+    expect(cohort.patients[1]).toMatchObject({ id: '2', visitTimes: [0] });
+  });
+  it('a record before the admission, or a discharge before it, is refused', async () => {
+    expect(await refusal((rows) => void (rows[5][1] = at(0)))).toMatch(/column "RE_DATE", row 6: before the day of admission/);
+    expect(await refusal((rows) => void (rows[5][5] = at(0)))).toMatch(/column "Discharge time", row 6: before the admission/);
+  });
+});
+
 describe('TJH loader: bad input', () => {
   it('missing spreadsheet', async () => {
     const splitPath = join(folder, 'ok.json');
@@ -219,7 +239,8 @@ describe.skipIf(real === undefined)('TJH loader: the real file (runs when EAGRL_
     loadTjh({ path: real as string, splitPath: join(dirname(real as string), 'split_140_21_200.json'), minVisits });
 
   it('has 361 patients in 140/21/200 with 65/10/91 deaths', async () => {
-    const { cohort } = await load(1);
+    const { cohort, audit } = await load(1);
+    expect(audit).toEqual([{ check: 'rows of 18 patients dated after the day of discharge, kept as published', rows: 28 }]);
     const died = new Set(cohort.patients.filter((p) => p.label === 1).map((p) => p.id));
     const { train, val, test } = cohort.splits;
     expect(cohort.patients).toHaveLength(361);

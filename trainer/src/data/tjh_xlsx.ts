@@ -2,10 +2,9 @@
 
 import { basename } from 'node:path';
 import readXlsxFile from 'read-excel-file/node';
-import type { Cohort } from '../types.ts';
 import { DataError } from './errors.ts';
 import { readBytes, readSplits } from './split_file.ts';
-import { type Cell, type FlowRow, tjhCohort } from './tjh.ts';
+import { type Cell, type TjhCohort, tjhCohort } from './tjh.ts';
 
 /**
  * Loads TJH by the published protocol: 361 patients, split 140/21/200 (with `minVisits: 2` 125/20/178).
@@ -24,7 +23,7 @@ export async function loadTjh({
   splitPath: string;
   minVisits?: 1 | 2;
   horizonDays?: number | null;
-}): Promise<{ cohort: Cohort; flow: FlowRow[] }> {
+}): Promise<TjhCohort> {
   const bytes = await readBytes(path, 'the TJH spreadsheet');
   const splits = await readSplits(splitPath);
   const file = basename(path);

@@ -9,7 +9,7 @@ export interface LoadedCohort {
   readonly cohort: Cohort;
   /** How many rows and patients each rule left; null for generated cohorts. */
   readonly flow: readonly FlowRow[] | null;
-  /** What the label columns say of each other, counted; MIMIC-IV alone. */
+  /** What the columns behind labels and dates say of each other, counted; TJH and MIMIC-IV. */
   readonly audit: readonly { readonly check: string; readonly rows: number }[];
   /** What a reader of any result on this cohort must know. */
   readonly caveats: readonly string[];
@@ -40,7 +40,7 @@ export async function loadCohort({ data, output_dir }: Pick<Config, 'data' | 'ou
     minVisits: data.min_visits,
     horizonDays: data.horizon_days,
   });
-  return { ...loaded, audit: [], caveats: data.horizon_days === null ? [TJH_CAVEAT] : [] };
+  return { ...loaded, caveats: data.horizon_days === null ? [TJH_CAVEAT] : [] };
 }
 
 async function loadMimic(data: Config['data'], outputDir: string): Promise<LoadedCohort> {

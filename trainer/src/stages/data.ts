@@ -62,7 +62,7 @@ function describe({ cohort, flow, audit, caveats }: LoadedCohort): string[] {
   return [
     `cohort ${cohort.name}, task ${cohort.task}: ${cohort.patients.length} patients, ${cohort.features.length} features`,
     ...describeFlow(flow ?? []),
-    ...audit.map(({ check, rows }) => `  label audit, ${check}: ${rows}`),
+    ...audit.map(({ check, rows }) => `  audit, ${check}: ${rows}`),
     ...SPLIT_NAMES.map((s) => describeSplit(cohort, s)),
     ...caveats.map((caveat) => `note: ${caveat}`),
   ];
