@@ -119,7 +119,7 @@ export const CLAIMS: readonly Claim[] = [
   },
   {
     id: 'transfer',
-    claim: 'EAG-RL trained on one hospital holds on another (MIMIC-IV to TJH)',
+    claim: 'EAG-RL trained on one cohort holds on another (in the paper: MIMIC-IV to TJH)',
     rule: 'AUROC on this cohort of the policy trained on the other (`transfer_config`), minus that of the base policy asked in the same way: confirmed when the interval lies above 0',
     contrasts: [minus('transfer_in', 'decompose', 'auroc')],
   },
@@ -175,11 +175,14 @@ function neededFor(decision: Decision, evidence: readonly Evidence[], missing: r
   const parts: string[] = [];
   if (missing.length > 0) parts.push(`the cells ${missing.join(', ')}`);
   const open = evidence.filter((e) => e.decision === 'cannot be said');
-  const most = Math.max(...open.map((e) => e.patients_needed ?? Number.POSITIVE_INFINITY));
+  // One contrast below its threshold is enough for a no; a yes needs all of them.
+  const below = open.filter((e) => e.value < e.threshold);
+  const patients = (below.length > 0 ? below : open).map((e) => e.patients_needed ?? Number.POSITIVE_INFINITY);
+  const enough = below.length > 0 ? Math.min(...patients) : Math.max(...patients);
   if (open.length > 0) {
     parts.push(
-      Number.isFinite(most)
-        ? `about ${most} test patients, if the differences stay what they are`
+      Number.isFinite(enough)
+        ? `about ${enough} test patients: if the differences stay what they are, the claim is then ${below.length > 0 ? 'not confirmed' : 'confirmed'}`
         : 'a difference: at least one is exactly at its threshold, which no number of patients can settle',
     );
   }

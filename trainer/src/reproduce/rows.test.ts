@@ -18,7 +18,7 @@ import { CLAIMS, type Claim, decide, judge, patientsNeeded } from './claims.ts';
 import { type Reproduction, reproductionMarkdown } from './document.ts';
 import { expertRows, expertTable } from './experts.ts';
 import { figuresOf, ticks } from './figures.ts';
-import { type CellColumns, type CellData, Draws, givenColumns, policyColumns, type Row, rowsOf } from './rows.ts';
+import { type Bounds, type CellColumns, type CellData, Draws, givenColumns, policyColumns, type Row, rowsOf } from './rows.ts';
 import { csv, groupRows, groupTable, headRows, latex, longCsv, markdown, phaseTable } from './tables.ts';
 
 const N = 80;
@@ -183,6 +183,27 @@ describe('verdicts', () => {
     expect(verdict.decision).toBe('cannot be said');
     expect(verdict.needed).toContain('no number of patients');
   });
+  it('patients needed: one contrast below its threshold is enough for a no, a yes needs all of them', () => {
+    const contrast = (shift: number) => ({
+      name: 'c',
+      threshold: shift,
+      terms: [['eagrl', 'auroc']] as const,
+      of: ([x]: readonly number[]) => x,
+    });
+    const draws = new Draws(labels, [cell('eagrl', [columns(scores('s', 0.1))])], options);
+    const { value, lower, upper } = draws.of('eagrl', 'auroc')!;
+    const needed = (...thresholds: readonly number[]) =>
+      judge(draws, [{ id: 'i', claim: 'c', rule: 'r', contrasts: thresholds.map(contrast) }])[0].needed;
+    const patients = (threshold: number) => patientsNeeded({ value, lower, upper }, threshold, N);
+    const [near, far] = [value - 0.001, value - 0.01];
+    expect(needed(near, far)).toBe(
+      `about ${patients(near)} test patients: if the differences stay what they are, the claim is then confirmed`,
+    );
+    const above = value + 0.005;
+    expect(needed(near, above)).toContain(
+      `about ${patients(above)} test patients: if the differences stay what they are, the claim is then not`,
+    );
+  });
   it('the average gain, by hand: relative gains of AUROC and AUPRC', () => {
     const cells = [strong, weak('decompose')];
     const draws = new Draws(labels, cells, options);
@@ -290,7 +311,7 @@ describe('tables, figures, document', () => {
     const { value, lower, upper } = rows[0].stats.auroc!;
     expect(lines[2]).toContain(`| the vanilla | ${value.toFixed(3)} [${lower.toFixed(3)}, ${upper.toFixed(3)}] |`);
     expect(lines[2]).toContain('| - | 12.5 % |'); // no features named; 10 of 80 unread
-    expect(lines[3]).toMatch(/\| 0\.250 \| 12\.5 % \| - \|$/);
+    expect(lines[3]).toMatch(/\| 0\.250 \| 12\.5 % \| - \| - \|$/);
     expect(groupRows(rows, 'ablation').map((r) => r.cell)).toEqual(['eagrl', 'no_adaptive']);
     expect(groupTable(rows, 'ablation').body[0]).toHaveLength(groupTable(rows, 'ablation').head.length);
   });
@@ -327,6 +348,11 @@ describe('tables, figures, document', () => {
       for (const [, colour] of svg.matchAll(/(?:fill|stroke)="(#[0-9a-f]+)"/g)) expect(colour).toMatch(/^#(.)\1\1$/);
     }
     expect(figures['methods.svg']).toContain('the vanilla');
+    // However long a label is, it begins inside the figure; 6.2 px is the mean width of its characters.
+    const long = 'a label of sixty characters, which is longer than any there is';
+    const { 'methods.svg': wide } = figuresOf(rows.map((row) => ({ ...row, label: long })));
+    const [, x] = new RegExp(`<text x="([\\d.]+)"[^>]*>${long}`).exec(wide) ?? [];
+    expect(Number(x)).toBeGreaterThan(6.2 * long.length);
     expect(figuresOf(rows.slice(0, 2))).not.toHaveProperty('robustness.svg');
   });
   it('REPRODUCTION.md: each claim with its verdict and numbers, no place of this machine', () => {
@@ -351,7 +377,19 @@ describe('tables, figures, document', () => {
       for (const e of evidence) expect(text).toContain(`${e.name}: ${e.value < 0 ? '-' : '+'}${Math.abs(e.value).toFixed(3)} [`);
     }
     expect(text).toContain('80 test patients, 33.8 % positive');
-    expect(text).toContain('| ConCare | 91.0 | 91.7 |');
     expect(text).not.toContain('somebody');
+    expect(text).toContain('| the eagrl (`eagrl`) |');
+    // Published figures are of 200 certain patients: beside ours where ours are those, and nowhere else.
+    expect(text).not.toContain('ConCare | 91.0');
+    const same = { ...reproduction, cohort: { ...reproduction.cohort, patients: { train: 140, val: 21, test: 200 } } };
+    const percents = ({ value, lower, upper }: Bounds) => [
+      `${(100 * value).toFixed(1)} [${(100 * lower).toFixed(1)}, ${(100 * upper).toFixed(1)}]`,
+    ];
+    const beside = reproductionMarkdown(same, config, phaseTable(costs));
+    expect(beside).toContain('| ConCare | 91.0 | 91.7 | - | - |');
+    const { auroc: ours, auprc } = rows[1].stats;
+    expect(beside).toContain(`| this policy: the eagrl | - | - | ${percents(ours!)} | ${percents(auprc!)} |`);
+    const early = { ...config, data: { ...config.data, horizon_days: 3 } };
+    expect(reproductionMarkdown(same, early, phaseTable(costs))).not.toContain('ConCare | 91.0');
   });
 });

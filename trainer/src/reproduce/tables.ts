@@ -49,7 +49,7 @@ const three = (x: number): string => x.toFixed(3);
 const signed = (x: number): string => `${x < 0 ? '-' : '+'}${three(Math.abs(x))}`;
 const within = ({ value, lower, upper }: Bounds, show: (x: number) => string): string => `${show(value)} [${show(lower)}, ${show(upper)}]`;
 
-/** Value with interval for AUROC and AUPRC and for the difference to EAG-RL, the value alone for the others. */
+/** Value with interval for AUROC and AUPRC and for their paired differences to EAG-RL, the value alone for the others. */
 export function groupTable(rows: readonly Row[], group: Group): Table {
   const shown = groupRows(rows, group);
   const plain: readonly Stat[] = (['minpse', 'f1', 'brier', 'ece', 'jaccard', 'truth_jaccard', 'parse_failure_rate'] as const).filter(
@@ -64,6 +64,7 @@ export function groupTable(rows: readonly Row[], group: Group): Table {
       'AUPRC [95 %]',
       ...plain.map((stat) => STAT_LABELS[stat]),
       'AUROC - EAG-RL [95 %]',
+      'AUPRC - EAG-RL [95 %]',
     ],
     body: shown.map((row) => [
       row.label,
@@ -75,7 +76,7 @@ export function groupTable(rows: readonly Row[], group: Group): Table {
         if (found === undefined) return '-';
         return stat === 'parse_failure_rate' ? `${(100 * found.value).toFixed(1)} %` : three(found.value);
       }),
-      row.difference === null ? '-' : within(row.difference.auroc!, signed),
+      ...(['auroc', 'auprc'] as const).map((name) => (row.difference === null ? '-' : within(row.difference[name]!, signed))),
     ]),
   };
 }
