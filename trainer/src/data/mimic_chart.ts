@@ -4,7 +4,6 @@
  */
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { asStorageError } from '../util/atomic.ts';
 import { createProgress } from '../util/progress.ts';
 import { DataError } from './errors.ts';
 import { type Columns, csvError, csvTable, type Source, shortName, type TextPart, text, textParts } from './mimic_csv.ts';
@@ -179,15 +178,11 @@ export async function inTransaction(connection: DuckDBConnection, work: () => Pr
 }
 
 function writePart(path: string, { blocks }: TextPart): void {
+  const fd = openSync(path, 'w');
   try {
-    const fd = openSync(path, 'w');
-    try {
-      for (const block of blocks) for (let at = 0; at < block.length; ) at += writeSync(fd, block, at);
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    throw asStorageError(error, path);
+    for (const block of blocks) for (let at = 0; at < block.length; ) at += writeSync(fd, block, at);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -13,10 +13,10 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve.ts';
 import { loadCohort } from '../stages/cohort.ts';
 import { taskOf } from '../tasks/configured.ts';
-import { ConfigError } from '../util/errors.ts';
+import { ConfigError, StorageError } from '../util/errors.ts';
 import { DataError } from './errors.ts';
 import type { MimicTables } from './mimic.ts';
-import { readMimicFolder } from './mimic_folder.ts';
+import { asCacheError, readMimicFolder } from './mimic_folder.ts';
 import { MIMIC_VARIABLES, mimicIndex } from './mimic_items.ts';
 import { generateMimicFolder } from './mimic_synthetic.ts';
 import { SPLIT_NAMES } from './splits.ts';
@@ -428,6 +428,19 @@ describe('MIMIC-IV folder: bad input', () => {
     writeFileSync(join(plain, 'icu/chartevents.csv'), readFileSync(join(plain, 'icu/chartevents.csv')).subarray(0, -1));
     expect((await refusal(plain)).message).toMatch(/chartevents\.csv: the last line does not end/);
   });
+});
+
+it('a full disk, as DuckDB and Node put it: what to do, and nothing of the data', () => {
+  for (const message of [
+    'Failed to commit: Could not write file "x.duckdb.wal": No space left on device',
+    'ENOSPC: no space left on device, write',
+  ]) {
+    const error = asCacheError(new Error(message), 'out/cache/x.duckdb') as Error;
+    expect(error).toBeInstanceOf(StorageError);
+    expect(error.message).toMatch(/^cannot write out\/cache\/x\.duckdb: the disk is full; free space, then give the same command again/);
+  }
+  const other = new DataError('icu/icustays.csv: no rows below the header');
+  expect(asCacheError(other, 'x')).toBe(other);
 });
 
 // ---------------------------------------------------------------- generated and real folders

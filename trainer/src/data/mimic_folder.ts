@@ -11,7 +11,8 @@ import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import type { DuckDBConnection } from '@duckdb/node-api';
-import { ConfigError } from '../util/errors.ts';
+import { asStorageError } from '../util/atomic.ts';
+import { ConfigError, StorageError } from '../util/errors.ts';
 import { createProgress } from '../util/progress.ts';
 import { DataError } from './errors.ts';
 import type { DailyValues, MimicAdmission, MimicPatient, MimicStay, MimicTables } from './mimic.ts';
@@ -90,12 +91,20 @@ export async function readMimicFolder({ path, cacheFolder, partBytes = PART_BYTE
         else await loadTable(connection, name, sources[name]);
       }
       return await readTables(connection);
+    } catch (error) {
+      throw asCacheError(error as Error, cache);
     } finally {
       connection.closeSync();
     }
   } finally {
     instance.closeSync();
   }
+}
+
+/** What the disk refused, in DuckDB's words or Node's, as a StorageError with the cure; any other error as it is. */
+export function asCacheError(error: Error, cache: string): unknown {
+  if (!/no space left on device/i.test(error.message)) return asStorageError(error, cache);
+  return new StorageError(`cannot write ${cache}: the disk is full; free space, then give the same command again: what was read is kept`);
 }
 
 // ---------------------------------------------------------------- files
