@@ -125,6 +125,30 @@ describe('TJH loader: protocol', () => {
   });
 });
 
+describe('TJH loader: at least two visits', () => {
+  /** Everybody with a second day but patient 7, whose two draws are of one day. */
+  const second = (day: number): Cell[][] => [
+    HEADER.slice(),
+    ...[1, 2, 3, 4, 5, 6, 7].flatMap((id) => {
+      const outcome = id % 2 === 0 ? 1 : 0;
+      return [row({ id, outcome, date: at(2, 7) }), row({ outcome, date: id === 7 ? at(2, 19) : at(day) })];
+    }),
+  ];
+  const seven = { ...goodSplit, train: [1, 2, 7] };
+  it('leaves out who has one, from the splits too, and counts', async () => {
+    expect((await load(second(9), seven)).cohort.splits.train).toEqual(['1', '2', '7']);
+    const { cohort, flow } = await load(second(9), seven, 2);
+    expect(cohort.patients.map(({ id }) => id)).toEqual(['1', '2', '3', '4', '5', '6']);
+    expect(cohort.splits).toEqual({ train: ['1', '2'], val: ['3', '4'], test: ['5', '6'] });
+    expect(flow).toContainEqual({ rule: 'in a split, at least 2 visits', rows: 12, patients: 6 });
+  });
+  it('counts the visits that a horizon has left', async () => {
+    // Discharge is on day 30: of days 2 and 9, a horizon of 25 days leaves the first.
+    await expect(load(second(9), seven, 2, 25)).rejects.toThrow('split "train" is empty');
+    expect((await load(second(9), seven, 2, 21)).cohort.patients).toHaveLength(6);
+  });
+});
+
 describe('TJH loader: horizon', () => {
   it('keeps days at least so many before discharge, drops who has none, and counts both', async () => {
     // Discharge is on day 30; patient 1 has visits on days 3 and 6, the others on day 1.
@@ -148,7 +172,7 @@ describe('TJH loader: dates', () => {
   it('rows after the day of discharge are kept, as published, and counted', async () => {
     const { cohort, audit } = await load(late());
     expect(cohort.patients[1]).toMatchObject({ id: '2', visitTimes: [0, 30] });
-    expect(audit).toEqual([{ check: 'rows of 1 patients dated after the day of discharge, kept as published', rows: 1 }]);
+    expect(audit).toEqual([{ check: 'rows dated after the day of discharge, kept as published (patients: 1)', rows: 1 }]);
     const sameDay = [...table().slice(0, 6), row({ date: at(30, 23), outcome: 1, labs: { hemoglobin: 60 } }), ...table().slice(6)];
     expect((await load(sameDay)).audit[0].rows).toBe(0);
   });
@@ -240,7 +264,7 @@ describe.skipIf(real === undefined)('TJH loader: the real file (runs when EAGRL_
 
   it('has 361 patients in 140/21/200 with 65/10/91 deaths', async () => {
     const { cohort, audit } = await load(1);
-    expect(audit).toEqual([{ check: 'rows of 18 patients dated after the day of discharge, kept as published', rows: 28 }]);
+    expect(audit).toEqual([{ check: 'rows dated after the day of discharge, kept as published (patients: 18)', rows: 28 }]);
     const died = new Set(cohort.patients.filter((p) => p.label === 1).map((p) => p.id));
     const { train, val, test } = cohort.splits;
     expect(cohort.patients).toHaveLength(361);

@@ -183,7 +183,7 @@ function readPeople(source: Sheet, { meta, labs }: Header): Omit<TjhCohort, 'coh
     { rule: 'rows in the file', rows: dataRows, patients: all.size },
     { rule: 'record date and discharge date known', rows: datedRows, patients: people.size },
   ];
-  const audit = [{ check: `rows of ${late.patients.size} patients dated after the day of discharge, kept as published`, rows: late.rows }];
+  const audit = [{ check: `rows dated after the day of discharge, kept as published (patients: ${late.patients.size})`, rows: late.rows }];
   return { people, flow, audit };
 }
 
