@@ -43,6 +43,8 @@ function valueAxis(name: string, side: 'x' | 'y', { min, max, decimals, interval
     min: min ?? 'dataMin',
     max: max ?? 'dataMax',
     ...(interval === undefined ? {} : { interval }),
+    // Labels without decimals are of whole numbers.
+    ...(decimals === 0 ? { minInterval: 1 } : {}),
     axisLine: { show: true, lineStyle: { color: SOFT } },
     axisTick: { show: false },
     axisLabel: {
@@ -169,6 +171,13 @@ function smooth(points: readonly Point[], half: number): Point[] {
 /** Points averaged on each side in the bold line; one step is a small sample of prompts. */
 const SMOOTH_HALF = 2;
 
+/** Decimals with which some five ticks over these values differ from each other. */
+function decimalsOf(points: readonly Point[]): number {
+  const values = points.map(([, value]) => value);
+  const range = Math.max(...values) - Math.min(...values);
+  return range > 0 ? Math.max(2, Math.ceil(-Math.log10(range / 4))) : 2;
+}
+
 /** One metric over optimiser steps: thin as logged, bold a mean of 5 steps; null when never logged. */
 export function stepChart(records: readonly MetricRecord[], key: string, label: string, range: AxisOptions = {}): string | null {
   const points = pointsOf(records, key);
@@ -179,7 +188,12 @@ export function stepChart(records: readonly MetricRecord[], key: string, label: 
     {
       grid: { left: 52, right: 14, top: 10, bottom: 40 },
       xAxis: valueAxis('optimiser step', 'x', { decimals: 0 }),
-      yAxis: { ...valueAxis(label, 'y', { decimals: 2, ...range }), scale: true, min: range.min ?? null, max: range.max ?? null },
+      yAxis: {
+        ...valueAxis(label, 'y', { decimals: decimalsOf(points), ...range }),
+        scale: true,
+        min: range.min ?? null,
+        max: range.max ?? null,
+      },
       series: [
         { ...line, data: points, lineStyle: { color: 'var(--two)', width: 1, opacity: 0.4 }, itemStyle: { color: 'var(--two)' } },
         { ...line, data: smooth(points, SMOOTH_HALF), lineStyle: { color: 'var(--two)', width: 2.5 }, itemStyle: { color: 'var(--two)' } },

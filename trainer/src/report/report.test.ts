@@ -12,6 +12,7 @@ import { configToYaml } from '../config/load.ts';
 import { resolveConfig } from '../config/resolve.ts';
 import { bootstrapMetrics, pairedBootstrap } from '../metrics/bootstrap.ts';
 import { ConfigError } from '../util/errors.ts';
+import { stepChart } from './charts.ts';
 import { collectReport } from './collect.ts';
 import { renderReport } from './report.ts';
 import type { Predictions, ReportData, TreeNode } from './report_data.ts';
@@ -187,6 +188,14 @@ describe('renderReport', () => {
         `<td>${found?.auroc.toFixed(3)}<small>${found?.auroc_lower.toFixed(3)} to ${found?.auroc_upper.toFixed(3)}</small>`,
       );
     }
+  });
+  it('ticks differ, also over two steps and a narrow range', () => {
+    const records = [1, 2].map((step) => ({ phase: 'rl', step, entropy: 0.53 + 0.004 * step }));
+    const svg = stepChart(records, 'entropy', 'nats per token') as string;
+    const labels = [...svg.matchAll(/<text[^>]*>([\d.]+)<\/text>/g)].map(([, label]) => label);
+    expect(labels.filter((label) => !label.includes('.'))).toEqual(['1', '2']);
+    expect(new Set(labels).size).toBe(labels.length);
+    expect(labels.length).toBeGreaterThan(4);
   });
   it('the tree draws visited nodes only, terminal ones round', () => {
     const svg = /<svg[^>]*aria-label="Search tree".*?<\/svg>/s.exec(html)?.[0] ?? '';
