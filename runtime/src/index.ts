@@ -12,6 +12,7 @@ export { checkParams, type LoadOptions, loadOptimizer, loadParams, loadWeights, 
 export {
   type ByteSource,
   encodeFloats,
+  FLOAT_MAX,
   FLOAT_TYPES,
   type FloatType,
   openSafetensors,
@@ -41,7 +42,7 @@ export { ModelConfigError, parseTransformerConfig, type TransformerConfig } from
 export type { ExpertAnswers, ExpertLoss, ExpertModel, ExpertPatient } from './model/expert.ts';
 export { GruExpert, gruExpertParams } from './model/gru_expert.ts';
 export { LogisticExpert, logisticExpertParams } from './model/logistic_expert.ts';
-export { adapterConfig, LORA_MODULES, type LoraConfig, loraParams, parseAdapterConfig } from './model/lora.ts';
+export { adapterConfig, LORA_MODULES, type LoraConfig, loraNames, loraParams, loraPaths, parseAdapterConfig } from './model/lora.ts';
 export { checkFits, type MemoryPlan, type PlanLine, planMemory, showBytes, verdict, type Workload } from './model/plan.ts';
 export type { SeriesConfig } from './model/series_expert.ts';
 export { type DropoutDraw, Transformer } from './model/transformer.ts';

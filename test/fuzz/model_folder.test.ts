@@ -1,6 +1,7 @@
 /**
  * Plan: a model folder from anywhere is read or refused, never a crash, a hang or memory that the file asks for.
  *   whole folder (property): bytes of any of its files overwritten or cut: what comes is a policy or ConfigError, in time
+ *   adapter folder (property): the same of adapter_config.json and adapter_model.safetensors, without memory of the size that they name
  *   config.json (property): any number in any size gives parameters in time, or ModelConfigError
  *   safetensors: a header of 10 GB in a file that is large enough is refused after 8 bytes; a NaN, an infinity by tensor and element
  *   chat template that loops, through the command line: exit code 2, one line
@@ -20,7 +21,8 @@ import {
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { main } from '../../trainer/src/commands/main.ts';
-import { destroyPolicy, emptyPolicy } from '../../trainer/src/model_source.ts';
+import { destroyPolicy, emptyPolicy, readWords } from '../../trainer/src/model_source.ts';
+import { checkAdapter, readAdapterFolder, writeTrained } from '../../trainer/src/run/adapter_folder.ts';
 import { checkModelFolder, loadPolicy, readModelFolder, writeModelFolder } from '../../trainer/src/run/model_folder.ts';
 import { ConfigError } from '../../trainer/src/util/errors.ts';
 
@@ -140,6 +142,58 @@ describe('folder', () => {
     expect(code).toBe(2);
     expect(err).toMatch(/^eagrl: model: chat template: gave up after 100000 steps; it loops; restore the file from its source\n$/);
   });
+});
+
+test('adapter folder: any damaged file, any number in adapter_config.json: an adapter of the model or ConfigError, in time', async () => {
+  const at = mkdtempSync(join(tmpdir(), 'eagrl-fuzz-adapter-'));
+  const source = readModelFolder(folder);
+  const lora = { r: 2, alpha: 4, dropout: 0, target_modules: ['q_proj', 'down_proj'] };
+  const policy = emptyPolicy(ctx, source, lora);
+  policy.model.initAdapter(1);
+  await writeTrained(at, policy, source, folder);
+  destroyPolicy(policy);
+  const { config } = readWords(source);
+  const before = ctx.backend.stats.liveBytes;
+  const outcomes = { taken: 0, refused: 0 };
+  const attempt = () => {
+    const started = performance.now();
+    try {
+      checkAdapter(readAdapterFolder(at), config);
+      outcomes.taken++;
+    } catch (error) {
+      outcomes.refused++;
+      expect(error, (error as Error).stack).toBeInstanceOf(ConfigError);
+    }
+    expect(performance.now() - started).toBeLessThan(5000);
+  };
+  attempt();
+  expect(outcomes.taken).toBe(1);
+  const [json, weights] = ['adapter_config.json', 'adapter_model.safetensors'].map((file) => join(at, file));
+  const [wholeJson, wholeWeights] = [readFileSync(json), readFileSync(weights)];
+  const byte = fc.tuple(fc.nat(), fc.oneof(fc.nat(255), fc.constantFrom(0x22, 0x39, 0x5d, 0x7b, 0x7d)));
+  fc.assert(
+    fc.property(fc.boolean(), fc.array(byte, { minLength: 1, maxLength: 4 }), fc.option(fc.nat(), { freq: 3 }), (inJson, edits, cut) => {
+      const whole = inJson ? wholeJson : wholeWeights;
+      const bytes = Buffer.from(whole.subarray(0, cut === null ? whole.length : cut % whole.length));
+      for (const [i, value] of edits) if (bytes.length > 0) bytes[i % Math.min(bytes.length, 400)] = value;
+      writeFileSync(inJson ? json : weights, bytes);
+      attempt();
+      writeFileSync(inJson ? json : weights, whole);
+    }),
+    { numRuns: 200, seed: 4 },
+  );
+  const keys = Object.keys(JSON.parse(wholeJson.toString()));
+  const values = fc.oneof(fc.jsonValue(), fc.constantFrom(1e9, 2 ** 53 - 1, 1e300, -1, 0));
+  fc.assert(
+    fc.property(fc.constantFrom(...keys), values, (key, value) => {
+      writeFileSync(json, JSON.stringify({ ...JSON.parse(wholeJson.toString()), [key]: value }));
+      attempt();
+    }),
+    { numRuns: 200, seed: 4 },
+  );
+  expect(Math.min(outcomes.taken, outcomes.refused)).toBeGreaterThan(40);
+  expect(ctx.backend.stats.liveBytes).toBe(before);
+  rmSync(at, { recursive: true });
 });
 
 test('config.json: any number in any size gives parameters in time, or ModelConfigError', () => {

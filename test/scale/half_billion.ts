@@ -6,8 +6,6 @@
  *     node --conditions=@eagrl/source --experimental-wasm-relaxed-simd --import ./test/e2e/typescript_loader.mjs \
  *       test/scale/half_billion.ts FOLDER [wasm | webgpu | webgpu-software] [f32 | f16 | int8 | int4]
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import {
   AdamW,
   Context,
@@ -16,11 +14,8 @@ import {
   Engine,
   loadWeights,
   openDevice,
-  parseTransformerConfig,
   planMemory,
   showBytes,
-  sizeOf,
-  streamOf,
   Transformer,
   transformerParams,
   verdict,
@@ -28,51 +23,21 @@ import {
 } from '@eagrl/runtime';
 import { Random } from '@eagrl/testing';
 import type { Policy } from '../../trainer/src/policy.ts';
-import { withWeights, writeWeights } from '../../trainer/src/run/weights.ts';
+import { withWeights } from '../../trainer/src/run/weights.ts';
 import { rlStep } from '../../trainer/src/train/rl_step.ts';
 import { sftStep } from '../../trainer/src/train/sft_step.ts';
+import { CONFIG as config, LORA as lora, writeHalfBillion } from './qwen_half_billion.ts';
 
 const [folder, device = 'wasm', dtypeName = 'f32'] = process.argv.slice(2);
 const dtype = WEIGHT_TYPES.find((t) => t === dtypeName);
 if (!folder || !dtype) throw new Error('usage: see the head of this file');
 
-const config = parseTransformerConfig({
-  model_type: 'qwen2',
-  vocab_size: 151_936,
-  hidden_size: 896,
-  intermediate_size: 4864,
-  num_hidden_layers: 24,
-  num_attention_heads: 14,
-  num_key_value_heads: 2,
-  max_position_embeddings: 32_768,
-  rope_theta: 1_000_000,
-  tie_word_embeddings: true,
-});
-const specs = transformerParams(config);
 const GROUP = 4;
 const PROMPT = 512;
 const COMPLETION = 64;
 
-/** Uniform within 0.035, deviation 0.02; norms are 1. */
-async function weights(name: string): Promise<Float32Array> {
-  const shape = specs.find((s) => s.name === name)?.shape ?? [];
-  const random = new Random(streamOf(name));
-  const values = new Float32Array(sizeOf(shape));
-  for (let i = 0; i < values.length; i++) values[i] = name.includes('norm') ? 1 : (random.next() - 0.5) * 0.07;
-  return values;
-}
-if (!existsSync(join(folder, 'config.json'))) {
-  mkdirSync(folder, { recursive: true });
-  await writeWeights(folder, specs, weights, 'BF16');
-  writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
-}
+await writeHalfBillion(folder);
 
-const lora = {
-  r: 16,
-  alpha: 32,
-  dropout: 0,
-  target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
-};
 const backend = await openDevice({ device: device as DeviceName });
 const plan = planMemory(config, {
   lora,
@@ -92,22 +57,21 @@ const rss = () => process.resourceUsage().maxRSS * 1024;
 let started = performance.now();
 function report(what: string): void {
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  const { liveBytes, peakBytes } = backend.stats;
-  console.log(
-    `${what.padEnd(28)} ${seconds.padStart(7)} s  device ${showBytes(liveBytes)} live, ${showBytes(peakBytes)} peak; process ${showBytes(rss())} peak`,
-  );
+  const { liveBytes, peakBytes, pooledBytes } = backend.stats;
+  const device = `${showBytes(liveBytes)} live, ${showBytes(pooledBytes)} pooled, ${showBytes(peakBytes)} peak`;
+  console.log(`${what.padEnd(28)} ${seconds.padStart(7)} s  device ${device}; process ${showBytes(rss())} peak`);
   started = performance.now();
 }
 
-const idle = rss();
 const ctx = new Context(backend);
 const model = new Transformer(ctx, config, lora, dtype);
 withWeights(folder, (tensors) => loadWeights(model, tensors));
 model.initAdapter(1);
 await backend.sync();
 report('load');
-console.log(`  host memory beside the device's while loading: ${showBytes(rss() - idle - backend.stats.liveBytes)} at most`);
-const parts = specs.map(({ name }) => model.weight(name)).filter((m) => m.parts.length > 1);
+const parts = transformerParams(config)
+  .map(({ name }) => model.weight(name))
+  .filter((m) => m.parts.length > 1);
 if (parts.length > 0) console.log(`  in blocks of rows: ${parts.map((m) => `${m.name} in ${m.parts.length}`).join(', ')}`);
 
 const engine = new Engine(ctx, model);

@@ -14,6 +14,9 @@ export const FLOAT_TYPES = ['F32', 'F16', 'BF16'] as const;
 export type FloatType = (typeof FLOAT_TYPES)[number];
 const BYTES: Readonly<Record<FloatType, number>> = { F32: 4, F16: 2, BF16: 2 };
 
+/** The largest finite number of each type. */
+export const FLOAT_MAX: Readonly<Record<FloatType, number>> = { F32: 3.4028234663852886e38, F16: 65_504, BF16: 3.3895313892515355e38 };
+
 /** One tensor of an open file. */
 export interface StoredTensor {
   readonly name: string;

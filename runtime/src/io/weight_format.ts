@@ -1,12 +1,10 @@
 /** Rows of f32 numbers in the formats of kernels/src/qmatmul/format.ts. */
 import { GROUP, rowWords, scaleWords, type WeightType } from '@eagrl/kernels';
 import { f32ToF16 } from './float16.ts';
-import { SafetensorsError } from './safetensors.ts';
+import { FLOAT_MAX, SafetensorsError } from './safetensors.ts';
 
 /** Largest |q| of a whole-number format. */
 const QMAX = { int8: 127, int4: 7 } as const;
-const MAX_F16 = 65_504;
-const MAX_F32 = 3.4028234663852886e38;
 
 /** Formats of fewer bits than f32. */
 export type PackedType = Exclude<WeightType, 'f32'>;
@@ -21,13 +19,13 @@ export function encodeRows(dtype: PackedType, data: Float32Array, k: number, nam
   const w = new Uint32Array(rows * rowWords(dtype, k));
   const scales = new Uint32Array(rows * scaleWords(dtype, k));
   if (dtype === 'f16') {
-    checkRange(data, MAX_F16, dtype, name);
+    checkRange(data, FLOAT_MAX.F16, dtype, name);
     const halves = new Uint16Array(w.buffer);
     const width = 2 * rowWords(dtype, k);
     for (let row = 0; row < rows; row++) halves.set(f32ToF16(data.subarray(row * k, (row + 1) * k)), row * width);
     return { w, scales };
   }
-  checkRange(data, MAX_F32, dtype, name);
+  checkRange(data, FLOAT_MAX.F32, dtype, name);
   const bytes = new Uint8Array(w.buffer);
   const pairs = new Uint16Array(scales.buffer);
   const rowBytes = 4 * rowWords(dtype, k);

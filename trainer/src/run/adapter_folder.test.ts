@@ -1,11 +1,12 @@
 /**
  * Plan. An adapter of the base policy, written in PEFT's layout and read back bit for bit; merge-lora gives the base plus (alpha / r) B A,
- * rounded to the base's dtype, in a folder that loads like any other; folders that do not fit together are refused by name.
+ * rounded to each tensor's dtype in the base, in a folder that loads like any other, a few rows in memory at a time; folders that do not fit
+ * together are refused by name, before there is a folder; so is a sum that the dtype cannot hold.
  */
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Context, openDevice } from '@eagrl/runtime';
+import { Context, openDevice, parseSafetensors, type TensorToStore, writeSafetensors } from '@eagrl/runtime';
 import { assertClose, Random } from '@eagrl/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { destroyPolicy } from '../model_source.ts';
@@ -79,6 +80,41 @@ it('merge-lora: W + (alpha / r) B A in the base dtype, the rest untouched', asyn
   destroyPolicy(base);
 });
 
+/** The base policy's files, its weights as `change` has them. */
+function rewritten(name: string, change: (t: TensorToStore) => TensorToStore): string {
+  const folder = join(work, name);
+  cpSync(BASE_POLICY, folder, { recursive: true });
+  const { tensors } = parseSafetensors(readFileSync(join(folder, 'model.safetensors')));
+  const stored = [...tensors.values()].map((t) => change({ ...t, data: t.read() }));
+  writeFileSync(join(folder, 'model.safetensors'), writeSafetensors(stored));
+  return folder;
+}
+
+it('merge-lora: each tensor in the dtype that it has in the base, whatever config.json says', async () => {
+  const odd = 'model.layers.1.self_attn.q_proj.weight';
+  const model = rewritten('mixed', (t) => ({ ...t, dtype: t.name === odd ? 'F32' : 'BF16' }));
+  const out = join(work, 'mixed-merged');
+  await mergeLora({ adapter: at, model, out, device: 'wasm' });
+  const { tensors } = parseSafetensors(readFileSync(join(out, 'model.safetensors')));
+  expect([...tensors.values()].filter((t) => t.dtype !== 'BF16').map((t) => [t.name, t.dtype])).toEqual([[odd, 'F32']]);
+  checkModelFolder(readModelFolder(out));
+});
+
+it('merge-lora refuses a sum beyond the dtype, and leaves nothing', async () => {
+  const strong = join(work, 'strong');
+  cpSync(at, strong, { recursive: true });
+  const file = join(strong, 'adapter_model.safetensors');
+  const stored = [...parseSafetensors(readFileSync(file)).tensors.values()].map((t) => ({ ...t, data: t.read().map((v) => 1e3 * v) }));
+  writeFileSync(file, writeSafetensors(stored));
+  const out = join(work, 'strong-merged');
+  const merge = mergeLora({ adapter: strong, model: null, out, device: 'wasm' });
+  await expect(merge).rejects.toThrow(
+    /merge-lora: 'model\.[\w.]+': element \d+ is -?\d+[\d.]*; F16, the base's dtype, holds at most 65504/,
+  );
+  await expect(merge).rejects.toThrow(ConfigError);
+  expect(existsSync(out)).toBe(false);
+});
+
 it('refuses what does not fit together', async () => {
   const merge = (change: object) => mergeLora({ adapter: at, model: null, out: join(work, 'none'), device: 'wasm', ...change });
   await expect(merge({ adapter: work })).rejects.toThrow(/has no adapter_config.json/);
@@ -91,7 +127,10 @@ it('refuses what does not fit together', async () => {
     writeFileSync(join(other, 'adapter_config.json'), JSON.stringify({ ...json, ...change }));
   };
   for (const [change, message] of [
-    [{ r: 8 }, /adapter_model.safetensors: .*expected shape \(8, 256\), the file has \(4, 256\)/],
+    [
+      { r: 8 },
+      /adapter_model.safetensors: .*expected shape \(8, 256\), the file has \(4, 256\); give the model that it was trained on, \//,
+    ],
     [{ target_modules: ['q_proj'] }, /Unexpected: 'base_model.model.model.layers.0.mlp.down_proj.lora_A.weight'/],
     [{ target_modules: ['c_attn'] }, /target_modules names "c_attn"/],
     [{ use_dora: true }, /use_dora is true/],

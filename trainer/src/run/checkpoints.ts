@@ -5,26 +5,18 @@
  */
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import {
-  type AdamW,
-  loadOptimizer,
-  loadParams,
-  type SafetensorsFile,
-  type StoredTensor,
-  saveOptimizer,
-  saveParams,
-  writeSafetensors,
-} from '@eagrl/runtime';
-import type { ModelSource } from '../model_source.ts';
+import { type AdamW, loadOptimizer, loadParams, type SafetensorsFile, type StoredTensor, saveOptimizer, saveParams } from '@eagrl/runtime';
+import { type ModelSource, refused } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
 import type { CheckpointStore, LoopState } from '../stages/train_loop.ts';
 import { writeDirectoryAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
 import { writeTrained } from './adapter_folder.ts';
-import { readSafetensors } from './model_folder.ts';
 import { checkCheckpointConfig, type RunFolder, readJson } from './run_folder.ts';
+import { withSafetensors, writeSafetensorsFile } from './weights.ts';
 
 const WEIGHTS = 'param.';
+const STATE = 'optimizer.safetensors';
 
 interface TrainerState extends LoopState {
   readonly phase: string;
@@ -60,16 +52,17 @@ export class FolderCheckpoints implements CheckpointStore {
   loadWeights(phase: string, policy: Policy): LoopState {
     const found = this.newest(phase);
     if (!found) throw new ConfigError(`${this.#run.path} has no checkpoint of ${phase}; run that phase first: eagrl ${phase} --resume`);
-    setWeights(policy, readTrainingState(found.path));
+    withTrainingState(found.path, (file) => setWeights(policy, file));
     return found.state;
   }
 
   async restore(phase: string, policy: Policy, optimizer: AdamW): Promise<LoopState | null> {
     const found = this.newest(phase);
     if (!found) return null;
-    const file = readTrainingState(found.path);
-    setWeights(policy, file);
-    loadOptimizer(optimizer, file.tensors, file.metadata);
+    withTrainingState(found.path, (file) => {
+      setWeights(policy, file);
+      loadOptimizer(optimizer, file.tensors, file.metadata);
+    });
     return { step: found.state.step, numTokens: found.state.numTokens };
   }
 
@@ -81,7 +74,7 @@ export class FolderCheckpoints implements CheckpointStore {
       await writeTrained(path, policy, this.#source, this.#base);
       const { tensors, metadata } = await saveOptimizer(optimizer);
       const weights = (await saveParams(policy.model.trainable)).map((t) => ({ ...t, name: WEIGHTS + t.name }));
-      writeFileSync(join(path, 'optimizer.safetensors'), writeSafetensors([...weights, ...tensors], metadata));
+      writeSafetensorsFile(join(path, STATE), [...weights, ...tensors], metadata);
       const json = (file: string, value: unknown) => writeFileSync(join(path, file), `${JSON.stringify(value, null, 2)}\n`);
       json('trainer_state.json', { phase, ...state, config_hash: this.#run.configHash } satisfies TrainerState);
       // Both are functions of the step: nothing else needs to be kept, and these say so.
@@ -92,8 +85,9 @@ export class FolderCheckpoints implements CheckpointStore {
   }
 }
 
-function readTrainingState(path: string): SafetensorsFile {
-  return readSafetensors(join(path, 'optimizer.safetensors'), `checkpoint ${basename(path)}, optimizer.safetensors`);
+/** Weights and moments, read by range. @throws ConfigError for a damaged file, and one of another model. */
+function withTrainingState(path: string, use: (file: SafetensorsFile) => void): void {
+  refused(`checkpoint ${basename(path)}, ${STATE}`, () => withSafetensors(join(path, STATE), use));
 }
 
 function setWeights(policy: Policy, file: SafetensorsFile): void {

@@ -1,17 +1,8 @@
 /** A policy from and to a folder in Hugging Face's layout (Node edge). */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import {
-  type Context,
-  checkParams,
-  type FloatType,
-  type LoraConfig,
-  parseSafetensors,
-  type SafetensorsFile,
-  transformerParams,
-  type WeightType,
-} from '@eagrl/runtime';
+import { type Context, checkParams, type FloatType, type LoraConfig, transformerParams, type WeightType } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import { type Json, type ModelSource, policyOf, readWords, refused, untied } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
@@ -31,6 +22,7 @@ export interface ModelFolder extends ModelSource {
  * @throws ConfigError naming the file that is missing or damaged.
  */
 export function readModelFolder(path: string, chatTemplate: 'model' | 'chatml' = 'model'): ModelFolder {
+  if (existsSync(path) && !statSync(path).isDirectory()) throw new ConfigError(`model: ${path} is a file; give the folder that it lies in`);
   const has = (file: string): boolean => existsSync(join(path, file));
   const missing = ['config.json', 'tokenizer.json'].find((file) => !has(file)) ?? (hasWeights(path) ? null : 'model.safetensors');
   if (missing !== null) {
@@ -97,11 +89,6 @@ export function loadPolicy(ctx: Context, folder: ModelFolder, lora?: LoraConfig,
   return refused('model', () => withWeights(folder.path, (tensors) => policyOf(ctx, folder, tensors, lora, dtype)));
 }
 
-/** A safetensors file whose refusals name it as `what`. @throws ConfigError */
-export function readSafetensors(path: string, what: string): SafetensorsFile {
-  return refused(what, () => parseSafetensors(readFileSync(path)));
-}
-
 /** The dtype a config says its weights have: `dtype` in transformers 5, `torch_dtype` before; float32 where it says nothing. */
 function storedType(config: Json): FloatType {
   const types: Readonly<Record<string, FloatType>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
@@ -114,6 +101,17 @@ function storedType(config: Json): FloatType {
 /** Writes config, weights in the dtype that the config names, tokenizer, template and generation settings into a folder. */
 export async function writeModelFolder(path: string, policy: Policy, source: ModelSource, maxShardBytes?: number): Promise<void> {
   const dtype = storedType(source.config);
+  writeModelSource(path, source);
+  const { model } = policy;
+  const tensors = transformerParams(model.config).map(({ name, shape }) => ({ name, shape, dtype }));
+  const whole = async function* (name: string) {
+    yield await model.readWeight(name);
+  };
+  await writeWeights(path, tensors, whole, maxShardBytes);
+}
+
+/** Writes a model folder without its weights. */
+export function writeModelSource(path: string, source: ModelSource): void {
   mkdirSync(path, { recursive: true });
   const write = (file: string, value: unknown) => writeFileSync(join(path, file), `${JSON.stringify(value, null, 2)}\n`);
   write('config.json', source.config);
@@ -122,6 +120,4 @@ export async function writeModelFolder(path: string, policy: Policy, source: Mod
   if (source.chatTemplate !== null) writeFileSync(join(path, 'chat_template.jinja'), source.chatTemplate);
   const sampling = { do_sample: true, temperature: 1, top_p: 1, eos_token_id: source.config['eos_token_id'] ?? null };
   write('generation_config.json', source.generationConfig ?? sampling);
-  const { model } = policy;
-  await writeWeights(path, transformerParams(model.config), (name) => model.readWeight(name), dtype, maxShardBytes);
 }

@@ -1,19 +1,20 @@
-/** The safetensors files of a model folder, one or several, read and written tensor by tensor (Node edge). */
+/** Safetensors files, those of a model folder and single ones, read by range and written piece by piece (Node edge). */
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type ByteSource,
   encodeFloats,
-  type FloatType,
   openSafetensors,
   openShards,
-  type ParamSpec,
   parseShardIndex,
   planShards,
   SafetensorsError,
+  type SafetensorsFile,
   type StoredTensor,
   safetensorsHeader,
   shardIndex,
+  type TensorEntry,
+  type TensorToStore,
 } from '@eagrl/runtime';
 
 const SINGLE = 'model.safetensors';
@@ -25,48 +26,98 @@ export const MAX_SHARD_BYTES = 5_000_000_000;
 /** Whether a folder has weights to read. */
 export const hasWeights = (path: string): boolean => existsSync(join(path, SINGLE)) || existsSync(join(path, INDEX));
 
-/** Opens a folder's weights, gives their tensors to `use`, and closes the files. @throws SafetensorsError naming file and fault. */
-export function withWeights<T>(path: string, use: (tensors: ReadonlyMap<string, StoredTensor>) => T): T {
+/** Tensors of one file or several; nothing of them is in memory until it is read. `close` ends that. */
+export interface OpenWeights {
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  close(): void;
+}
+
+/** Opens a folder's weights, one file or the shards that its index names. @throws SafetensorsError naming file and fault. */
+export function openWeights(path: string): OpenWeights {
   const handles: number[] = [];
-  const open = (file: string) => {
+  const close = (): void => {
+    for (const handle of handles.splice(0)) closeSync(handle);
+  };
+  const open = (file: string): SafetensorsFile => {
     if (!existsSync(join(path, file))) throw new SafetensorsError(`${file} is missing; the index names it`);
     const handle = openSync(join(path, file), 'r');
     handles.push(handle);
     return named(file, () => openSafetensors(fileSource(handle)));
   };
   try {
-    if (existsSync(join(path, SINGLE))) return use(open(SINGLE).tensors);
+    if (existsSync(join(path, SINGLE))) return { tensors: open(SINGLE).tensors, close };
     const index = named(INDEX, () => parseShardIndex(parseJson(readFileSync(join(path, INDEX), 'utf8'))));
-    return use(openShards(index, open));
-  } finally {
-    for (const handle of handles) closeSync(handle);
+    return { tensors: openShards(index, open), close };
+  } catch (error) {
+    close();
+    throw error;
   }
 }
 
-/**
- * Writes weights into files of at most `maxBytes` of data, one in memory at a time as `read` gives it; with more than one file, an index
- * too. The folder is the caller's, and empty of weights.
- */
+/** Gives a folder's tensors to `use`, and closes the files. @throws SafetensorsError as {@link openWeights} */
+export function withWeights<T>(path: string, use: (tensors: ReadonlyMap<string, StoredTensor>) => T): T {
+  const { tensors, close } = openWeights(path);
+  try {
+    return use(tensors);
+  } finally {
+    close();
+  }
+}
+
+/** Gives one open file to `use`, and closes it. @throws SafetensorsError naming the fault. */
+export function withSafetensors<T>(path: string, use: (file: SafetensorsFile) => T): T {
+  const handle = openSync(path, 'r');
+  try {
+    return use(openSafetensors(fileSource(handle)));
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** Writes tensors that are in memory, as `writeSafetensors` has them, without a copy of them all. @throws SafetensorsError */
+export function writeSafetensorsFile(path: string, tensors: readonly TensorToStore[], metadata: Readonly<Record<string, string>>): void {
+  const handle = openSync(path, 'w');
+  try {
+    writeAll(handle, safetensorsHeader(tensors, metadata));
+    for (const { dtype = 'F32', data } of tensors) writeAll(handle, encodeFloats(dtype, data));
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** A tensor's numbers in order, in pieces of any length. */
+export type Pieces = AsyncIterable<Float32Array>;
+
+/** Writes one file, a piece in memory at a time as `read` gives it. */
+async function writeTensors(path: string, tensors: readonly TensorEntry[], read: (name: string) => Pieces): Promise<void> {
+  const handle = openSync(path, 'w');
+  try {
+    writeAll(handle, safetensorsHeader(tensors, { format: 'pt' }));
+    for (const { name, shape, dtype = 'F32' } of tensors) {
+      let left = shape.reduce((n, d) => n * d, 1);
+      for await (const piece of read(name)) {
+        writeAll(handle, encodeFloats(dtype, piece));
+        left -= piece.length;
+      }
+      if (left !== 0)
+        throw new Error(
+          `writeTensors: '${name}' of (${shape.join(', ')}) is ${Math.abs(left)} elements too ${left > 0 ? 'short' : 'long'}`,
+        );
+    }
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** Writes a folder's weights in files of at most `maxBytes` of data; with more than one, an index too. The folder is empty of weights. */
 export async function writeWeights(
   path: string,
-  specs: readonly ParamSpec[],
-  read: (name: string) => Promise<Float32Array>,
-  dtype: FloatType,
+  tensors: readonly TensorEntry[],
+  read: (name: string) => Pieces,
   maxBytes = MAX_SHARD_BYTES,
 ): Promise<void> {
-  const shards = planShards(
-    specs.map(({ name, shape }) => ({ name, shape, dtype })),
-    maxBytes,
-  );
-  for (const { file, tensors } of shards) {
-    const handle = openSync(join(path, file), 'w');
-    try {
-      writeAll(handle, safetensorsHeader(tensors, { format: 'pt' }));
-      for (const { name } of tensors) writeAll(handle, encodeFloats(dtype, await read(name)));
-    } finally {
-      closeSync(handle);
-    }
-  }
+  const shards = planShards(tensors, maxBytes);
+  for (const shard of shards) await writeTensors(join(path, shard.file), shard.tensors, read);
   if (shards.length > 1) writeFileSync(join(path, INDEX), `${JSON.stringify(shardIndex(shards), null, 2)}\n`);
 }
 
@@ -76,7 +127,7 @@ function fileSource(handle: number): ByteSource {
     read: (begin, end) => {
       const bytes = new Uint8Array(end - begin);
       for (let at = 0; at < bytes.length; ) {
-        const got = readSync(handle, bytes, at, bytes.length - at, begin + at);
+        const got = readSync(handle, bytes, at, Math.min(MAX_CALL, bytes.length - at), begin + at);
         if (got === 0) throw new SafetensorsError(`the file ends at byte ${begin + at}; it was cut while it was read`);
         at += got;
       }
@@ -85,8 +136,11 @@ function fileSource(handle: number): ByteSource {
   };
 }
 
+/** Bytes of one call at most: more than 2^31 - 1 are refused. */
+const MAX_CALL = 2 ** 30;
+
 function writeAll(handle: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(handle, bytes, at);
+  for (let at = 0; at < bytes.length; ) at += writeSync(handle, bytes, at, Math.min(MAX_CALL, bytes.length - at));
 }
 
 function parseJson(text: string): unknown {
