@@ -43,7 +43,17 @@ export type { ExpertAnswers, ExpertLoss, ExpertModel, ExpertPatient } from './mo
 export { GruExpert, gruExpertParams } from './model/gru_expert.ts';
 export { LogisticExpert, logisticExpertParams } from './model/logistic_expert.ts';
 export { adapterConfig, LORA_MODULES, type LoraConfig, loraNames, loraParams, loraPaths, parseAdapterConfig } from './model/lora.ts';
-export { checkFits, type MemoryPlan, type PlanLine, planMemory, showBytes, verdict, type Workload } from './model/plan.ts';
+export {
+  checkFits,
+  type GenerationWorkload,
+  type MemoryPlan,
+  type PlanLine,
+  planGeneration,
+  planMemory,
+  showBytes,
+  verdict,
+  type Workload,
+} from './model/plan.ts';
 export type { SeriesConfig } from './model/series_expert.ts';
 export { type DropoutDraw, Transformer } from './model/transformer.ts';
 export { transformerParams } from './model/transformer_weights.ts';

@@ -1,6 +1,6 @@
 /**
  * Plan. The planned sums against the peak that the wasm device counts in a real step, full and LoRA, tied and untied, and in generation:
- * within 10 %, with weights of fewer bits too. Published shapes give the figures one can work out by hand. What cannot fit is refused with the arithmetic.
+ * within 10 %, with weights of fewer bits too; the same for generation alone. Published shapes give the figures one can work out by hand. What cannot fit is refused with the arithmetic.
  */
 import type { WeightType } from '@eagrl/kernels';
 import { Random } from '@eagrl/testing';
@@ -14,7 +14,7 @@ import { packGroups } from '../pack.ts';
 import { Tape } from '../tape.ts';
 import { ModelConfigError, parseTransformerConfig } from './config.ts';
 import type { LoraConfig } from './lora.ts';
-import { checkFits, planMemory, showBytes, type Workload } from './plan.ts';
+import { checkFits, planGeneration, planMemory, showBytes, type Workload } from './plan.ts';
 import { Transformer } from './transformer.ts';
 
 const shape = {
@@ -83,6 +83,32 @@ describe.each<[string, object, LoraConfig | undefined, WeightType, boolean?]>([
     expect(ratio, `${showBytes(backend.stats.peakBytes)} of ${showBytes(plan.bytes)} planned`).toBeLessThan(1.1);
     await backend.destroy();
   });
+});
+
+test.each<[string, object, LoraConfig | undefined, WeightType]>([
+  ['qwen2 tied, f32', { model_type: 'qwen2', tie_word_embeddings: true }, undefined, 'f32'],
+  ['qwen3 untied, int4 and an adapter', { model_type: 'qwen3' }, lora, 'int4'],
+  ['llama, f16, a context that the cache grows for', { model_type: 'llama', max_position_embeddings: 4096 }, undefined, 'f16'],
+])('generation alone takes what was planned, to 10 %%: %s', async (_title, family, adapter, dtype) => {
+  const config = parseTransformerConfig({ ...shape, ...family });
+  const backend = await openDevice({ device: 'wasm', threads: 1 });
+  const ctx = new Context(backend);
+  const model = new Transformer(ctx, config, adapter, dtype);
+  model.init(1);
+  if (adapter) model.initAdapter(1);
+  const engine = new Engine(ctx, model);
+  const promptLength = config.max_position_embeddings - 64;
+  const seqs = engine.open([new Random('generation').ints(promptLength, 1024)]);
+  await engine.sample(
+    seqs.map((seq) => ({ seq, maxTokens: 24, stopTokens: [], seed: 1, stream: 0 })),
+    {},
+  );
+  const sizes = { prompts: 1, numGenerations: 1, promptLength, completionLength: 24 };
+  const { bytes } = planGeneration(config, { ...sizes, lora: adapter, dtype, packing: true });
+  const said = `${showBytes(backend.stats.peakBytes)} of ${showBytes(bytes)} planned`;
+  expect(backend.stats.peakBytes / bytes, said).toBeGreaterThan(0.9);
+  expect(backend.stats.peakBytes / bytes, said).toBeLessThan(1.1);
+  await backend.destroy();
 });
 
 describe('published shapes', () => {

@@ -162,6 +162,43 @@ const largestBlock = (specs: readonly ParamSpec[], dtype: WeightType): number =>
     ),
   );
 
+/** What is to be done with a model that is not trained. */
+export type GenerationWorkload = Pick<
+  Workload,
+  'lora' | 'dtype' | 'prompts' | 'numGenerations' | 'promptLength' | 'completionLength' | 'packing'
+>;
+
+/** Memory of a model that generates and nothing else. @throws ModelConfigError when the adapter does not fit the model. */
+export function planGeneration(c: TransformerConfig, generate: GenerationWorkload): MemoryPlan {
+  const work: Workload = { ...generate, tokensPerPass: 0, targetsPerPass: 0 };
+  const { lora, dtype = 'f32' } = work;
+  const specs = transformerParams(c);
+  const adapter = lora ? F32 * sum(loraParams(specs, lora).map((p) => alignUp(sizeOf(p.shape)))) : 0;
+  const table = F32 * c.max_position_embeddings * c.head_dim;
+  const cache = F32 * cacheElements(c, work);
+  const weights = weightsOf(c, dtype);
+  const lines: PlanLine[] = [
+    { name: 'weights', ...weights },
+    ...(lora ? [{ name: 'adapter', bytes: adapter, how: `rank ${lora.r}` }] : []),
+    { name: 'rotary table', bytes: table, how: `${count(c.max_position_embeddings)} positions x ${c.head_dim} x 4` },
+    { name: 'KV cache', bytes: cache, how: `${count(work.promptLength + work.completionLength)} tokens, ${c.num_hidden_layers} layers` },
+    { name: 'generation', bytes: F32 * Math.max(...generation(c, work)), how: 'a layer of the prefill, or the logits of a batch' },
+  ];
+  const logits = F32 * c.vocab_size * Math.min(CACHE.maxBatch, work.prompts * work.numGenerations);
+  const buffers: PlanLine[] = [
+    { name: 'weights', bytes: largestBlock(specs, dtype), how: '64 rows of the widest matrix' },
+    { name: 'logits', bytes: logits, how: `${count(c.vocab_size)} x 4 for each row of a batch` },
+    { name: 'rotary table', bytes: table, how: 'one buffer' },
+    { name: 'KV cache', bytes: cache / (2 * c.num_hidden_layers), how: 'keys of one layer' },
+  ];
+  return {
+    lines,
+    bytes: sum(lines.map((l) => l.bytes)),
+    largest: buffers.reduce((a, b) => (b.bytes > a.bytes ? b : a)),
+    advice: `try ${dtype === 'int4' ? '' : 'dtype int4, '}a smaller model, or another device`,
+  };
+}
+
 /** Rows of logits at a time, of `targets`. */
 const chunkRows = (c: TransformerConfig, targets: number): number =>
   Math.min(Math.max(1, Math.floor(LOGITS_CHUNK / c.vocab_size / 64)) * 64, targets);
@@ -243,7 +280,11 @@ function cacheElements(c: TransformerConfig, work: Workload): number {
 /** Elements in use inside a layer of the prefill, and while a batch is sampled. */
 function generation(c: TransformerConfig, work: Workload): [prefill: number, sampled: number] {
   const rows = Math.min(CACHE.prefillRows, work.prompts * work.promptLength);
-  const layer = 3 * c.hidden_size + 3 * c.intermediate_size;
+  const [q, kv] = [c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim];
+  const normed = c.model_type === 'qwen3' ? q + kv : 0;
+  // A layer's tensors live to its end: input, two norms, o_proj, down_proj and two sums; q and k, turned, v and o; gate, up and their
+  // product. And the blocks of each row's sequence.
+  const layer = 7 * c.hidden_size + 3 * q + 3 * kv + normed + 3 * c.intermediate_size + Math.ceil(work.promptLength / CACHE.blockSize);
   const batch = Math.min(CACHE.maxBatch, work.prompts * work.numGenerations);
   const packed = packs(work) ? c.vocab_size * c.hidden_size : 0;
   return [rows * layer, batch * (c.vocab_size + 2 * c.hidden_size) + packed];

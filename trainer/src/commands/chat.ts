@@ -56,7 +56,11 @@ export function registerChat(program: Command): void {
   command
     .addHelpText(
       'after',
-      "\nWhat no flag says is taken from the model's generation_config.json. In a conversation: /adapter DIR, /adapter none, /reset, /exit; Ctrl-C stops an answer.",
+      "\nWhat no flag says is taken from the model's generation_config.json. In a conversation: /adapter DIR, /adapter none, /reset, /exit; Ctrl-C stops an answer.\n" +
+        '\nExamples:\n' +
+        '  eagrl chat                                        the policy shipped with this package\n' +
+        '  eagrl chat FOLDER --dtype int4                    a Hugging Face folder, at 4.5 bits a weight\n' +
+        '  eagrl chat FOLDER --adapter ADAPTER --prompt TEXT one answer, of the adapted model',
     )
     .action(async (model: string | undefined, flags: ChatFlags) => {
       const { withChat } = await loadStage('chat');

@@ -5,12 +5,13 @@
  *   stopping: at the end token, at the limit, by a signal, which leaves what was said in the conversation
  *   adapters A -> none -> A in one conversation answer as sessions of their own would; a folder that holds none changes nothing
  *   a turn that exceeds the context is refused and leaves the conversation as it was; the system turn is rendered
- *   what flags leave open comes from generation_config.json; folders that do not fit are refused before a device is opened
+ *   what flags leave open comes from generation_config.json; folders that do not fit are refused before a device is opened, a model that
+ *     is too large for the device with the arithmetic, before its weights are read
  */
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Context, openDevice } from '@eagrl/runtime';
+import { Context, openDevice, parseTransformerConfig, safetensorsHeader, storedBytes, transformerParams } from '@eagrl/runtime';
 import { Random } from '@eagrl/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { destroyPolicy } from '../model_source.ts';
@@ -133,7 +134,33 @@ describe('eagrl chat', () => {
   it('refuses folders that do not fit, before a device is opened', async () => {
     const talk = async () => expect.fail('talked');
     await expect(withChat({ ...base, model: join(work, 'none') }, talk)).rejects.toThrow(/chat: no folder/);
+    await expect(withChat({ ...base, model: 'Qwen/Qwen2.5-0.5B-Instruct' }, talk)).rejects.toThrow(
+      /a model is a folder on this disk.*nothing is downloaded/,
+    );
+    await expect(withChat({ ...base, model: join(BASE_POLICY, 'config.json') }, talk)).rejects.toThrow(
+      /config.json is a file; give the folder/,
+    );
     await expect(withChat({ ...base, adapter: work }, talk)).rejects.toThrow(/has no adapter_config.json/);
     await expect(withChat({ ...base, model: work }, talk)).rejects.toThrow(ConfigError);
+  });
+
+  it('refuses a model that the device cannot hold, with the arithmetic, before its weights are read', async () => {
+    const model = join(work, 'large');
+    cpSync(BASE_POLICY, model, { recursive: true });
+    const json = JSON.parse(readFileSync(join(model, 'config.json'), 'utf8'));
+    const shape = { hidden_size: 4096, intermediate_size: 14_336, num_attention_heads: 32, num_key_value_heads: 8, num_hidden_layers: 8 };
+    const large = { ...json, ...shape, head_dim: 128 };
+    writeFileSync(join(model, 'config.json'), JSON.stringify(large));
+    // Weights of the right size that the disk has no blocks for.
+    const specs = transformerParams(parseTransformerConfig(large)).map(({ name, shape }) => ({ name, shape, dtype: 'BF16' as const }));
+    const header = safetensorsHeader(specs);
+    writeFileSync(join(model, 'model.safetensors'), header);
+    truncateSync(join(model, 'model.safetensors'), header.length + specs.reduce((n, s) => n + storedBytes(s), 0));
+    const started = performance.now();
+    const refused = withChat({ ...base, model }, async () => expect.fail('talked'));
+    await expect(refused).rejects.toThrow(
+      /^needs 7\.\d GB for weights \+ .* = \d\.\d GB; .* has 4\.3 GB in one memory; try dtype int4, a smaller model, or another device$/,
+    );
+    expect(performance.now() - started).toBeLessThan(5000);
   });
 });

@@ -2,17 +2,19 @@
 import { existsSync } from 'node:fs';
 import {
   Context,
+  checkFits,
   type SamplingOptions as EngineSampling,
   type LoraConfig,
   openDevice,
+  planGeneration,
   type SeqId,
   transformerParams,
   type WeightType,
 } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
-import { destroyPolicy, type ModelSource } from '../model_source.ts';
+import { destroyPolicy, type ModelSource, readWords } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
-import { loadAdapter, readAdapterFolder, withAdapter } from '../run/adapter_folder.ts';
+import { checkAdapter, loadAdapter, readAdapterFolder, withAdapter } from '../run/adapter_folder.ts';
 import { BASE_POLICY, checkModelFolder, loadPolicy, readModelFolder } from '../run/model_folder.ts';
 import type { ChatMessage } from '../text/chat.ts';
 import { TextStream } from '../text/text_stream.ts';
@@ -152,9 +154,13 @@ export interface ChatOptions {
   readonly settings: ChatSettings;
 }
 
+/** Tokens of a conversation that memory is planned for; a longer one takes more as it grows. */
+const PLANNED_TOKENS = 4096;
+
 /**
  * Loads a model and hands a conversation over. `about`: what was loaded, in words.
- * @throws ConfigError before a device is asked for anything when the folders do not fit together.
+ * @throws ConfigError before a device is asked for anything when the folders do not fit together, and before a weight is read when the
+ * device is too small for the model.
  */
 export async function withChat<T>(options: ChatOptions, talk: (session: ChatSession, about: string) => Promise<T>): Promise<T> {
   const adapter = options.adapter === null ? undefined : readAdapterFolder(options.adapter);
@@ -162,20 +168,33 @@ export async function withChat<T>(options: ChatOptions, talk: (session: ChatSess
   if (!existsSync(path)) {
     throw new ConfigError(
       options.model === null
-        ? `chat: the adapter names ${path || 'no base'}; give the folder of its base model`
-        : `chat: no folder ${path}`,
+        ? `chat: the adapter names ${path || 'no base'}, which is no folder here; give the folder of its base model: eagrl chat FOLDER --adapter ...`
+        : `chat: no folder ${path}; a model is a folder on this disk with config.json, tokenizer.json and weights: nothing is downloaded`,
     );
   }
   const source = readModelFolder(path);
   checkModelFolder(source);
+  const { config } = readWords(source);
+  if (adapter) checkAdapter(adapter, config);
   const settings = { ...generationDefaults(source), ...options.settings };
   const backend = await openDevice({ device: options.device });
   try {
+    const completionLength = Math.min(settings.maxNewTokens, config.max_position_embeddings >> 1);
+    const plan = planGeneration(config, {
+      lora: adapter?.lora,
+      dtype: options.dtype,
+      packing: backend.kind === 'wasm',
+      prompts: 1,
+      numGenerations: 1,
+      promptLength: Math.max(1, Math.min(PLANNED_TOKENS, config.max_position_embeddings) - completionLength),
+      completionLength,
+    });
+    checkFits(plan, backend.info);
     const policy = loadPolicy(new Context(backend), source, adapter?.lora, options.dtype);
     if (adapter) loadAdapter(policy, adapter);
     const session = new ChatSession(policy, settings);
-    const weights = transformerParams(policy.model.config).reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0);
-    const { model_type: family, max_position_embeddings: context } = policy.model.config;
+    const weights = transformerParams(config).reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0);
+    const { model_type: family, max_position_embeddings: context } = config;
     const about = `${family}, ${(weights / 1e6).toFixed(1)} million weights as ${options.dtype}${adapter ? `, ${adapterWords(adapter.lora)}` : ''}, context ${context}, on ${backend.info.adapter}`;
     try {
       return await talk(session, about);
