@@ -3,7 +3,7 @@
  * Every phase starts from files of the run folder and leaves its result there, so any of them can be run alone, killed and resumed.
  * (Node edge.)
  */
-import { Context, checkFits, openDevice, planMemory } from '@eagrl/runtime';
+import { Context, checkFits, openDevice, planMemory, verdict } from '@eagrl/runtime';
 import type { Phase, RunOptions } from '../commands/stages.ts';
 import type { Config } from '../config/schema.ts';
 import type { SearchTree } from '../mcts/search.ts';
@@ -66,13 +66,15 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
   const bars = new Map<string, Progress>();
   const backend = await openDevice({ device: config.device });
   try {
-    if (lengths) checkFits(planMemory(words.config, workloadOf(config, lengths.longest, backend.kind === 'wasm')), backend.info);
+    const plan = lengths && planMemory(words.config, workloadOf(config, lengths.longest, backend.kind === 'wasm'));
+    if (plan) checkFits(plan, backend.info);
     const run = openRunFolder(config, options);
     try {
       const { info } = backend;
       const device = `${info.adapter} (${info.backend}, ${info.threads} threads)`;
       process.stderr.write(`${config.run_name}: ${device}, run folder ${run.path}\n`);
       run.log(`${run.resumed ? 'resume' : 'start'}: ${device}, config ${run.configHash.slice(0, 12)}, phases ${phases.join(' ')}`);
+      if (plan) run.log(`memory: ${verdict(plan, info).text}`);
       const warn = (message: string) => {
         process.stderr.write(`warning: ${message}\n`);
         run.log(`warning: ${message}`);
