@@ -20,6 +20,8 @@ const DUMMY_BYTES = 16;
 
 /** Uploads of one submit that go by way of a buffer of their own; more of them make a submit. */
 const UPLOAD_BYTES = 4 << 20;
+/** Writes without a submit after which one is made: Dawn gives their host memory back at a submit, so a model's would all be held. */
+const WRITTEN_BYTES = 64 << 20;
 
 /** Features that kernels and timings use where the adapter has them. */
 const WANTED = ['timestamp-query', 'subgroups', 'shader-f16'] as const;
@@ -65,6 +67,8 @@ export class WebgpuBackend implements Backend {
   readonly #named = new Set<GPUBuffer>();
   #uploads: GPUBuffer | undefined;
   #uploadTop = 0;
+  /** Bytes written since the last submit. */
+  #written = 0;
   readonly variants: Variants;
   readonly #adapter: AdapterFacts;
   #picks: ReadonlyMap<string, string> = new Map();
@@ -176,6 +180,8 @@ export class WebgpuBackend implements Backend {
     // writeBuffer acts before anything not yet submitted; where that names this memory, its old contents must live until then.
     if (this.#named.has(b.gpu) && this.#upload(b.gpu, to.offset * 4, plain)) return;
     this.#device.queue.writeBuffer(b.gpu, to.offset * 4, plain);
+    this.#written += plain.byteLength;
+    if (this.#written >= WRITTEN_BYTES) this.#submit();
   }
 
   /** Writes in the order of the commands being gathered, by way of a buffer of its own. False: no room, they were submitted instead. */
@@ -275,7 +281,12 @@ export class WebgpuBackend implements Backend {
     this.#pending = 0;
     this.#named.clear();
     this.#uploadTop = 0;
-    this.#device.queue.submit([commands]);
+    this.#submit(commands);
+  }
+
+  #submit(...commands: readonly GPUCommandBuffer[]): void {
+    this.#device.queue.submit(commands);
+    this.#written = 0;
     this.stats.submits++;
   }
 

@@ -1,8 +1,14 @@
 /** GPUBuffers by size class, re-used in queue order; staging buffers for reads. */
 
-/** 1, 1.25, 1.5 or 1.75 times a power of two, at least 256 bytes: at most a fifth is wasted, and lengths near each other share buffers. */
+/** From here on a buffer is worth a class of its own. */
+const LARGE = 2 ** 20;
+
+/**
+ * Quarters of a power of two, at least 256 bytes, so that lengths near each other share buffers: at most a fifth is wasted. Sixteenths from
+ * 1 MiB on: there memory counts, and at most a seventeenth is wasted.
+ */
 export function sizeClass(bytes: number): number {
-  const step = 2 ** Math.max(6, Math.floor(Math.log2(Math.max(bytes, 1))) - 2);
+  const step = 2 ** Math.max(6, Math.floor(Math.log2(Math.max(bytes, 1))) - (bytes >= LARGE ? 4 : 2));
   return Math.max(256, Math.ceil(bytes / step) * step);
 }
 
