@@ -2,7 +2,8 @@
  * Plan: tiny models of every family against Hugging Face transformers and PyTorch (transformer.py), on every device that needs no GPU:
  * Qwen2 (biases), Qwen3 (normed heads, with and without biases), Llama, Llama with llama3 scaling past its first context, SmolLM2's nine
  * heads on three; tied and untied, even and odd head counts. PEFT's adapters on two of them, where gradients and steps are the adapter's.
- *   logits of the completion tokens: the packed batch, each prompt stored once, against one plain forward per sequence
+ *   logits of the completion tokens: the packed batch, each prompt stored once, against one plain forward per sequence; with matrices kept
+ *     as f16 to 2e-2, which no adapter needs shader-f16 for
  *   gradient of the mean cross-entropy, every parameter by itself
  *   losses and gradient norms of 10 AdamW steps, every one of them clipped
  *   greedy continuations of 64 tokens through the paged KV cache against generate(), prompts of 1, 5 and 17 tokens
@@ -17,10 +18,9 @@ import {
   Engine,
   lmHeadCrossEntropy,
   loadParams,
-  matmul,
+  loadWeights,
   openDevice,
   type Pack,
-  type Parameter,
   type PromptGroup,
   packGroups,
   parseAdapterConfig,
@@ -29,11 +29,14 @@ import {
   type StoredTensor,
   Tape,
   Transformer,
+  type WeightType,
 } from '@eagrl/runtime';
 import { assertClose, relRms } from '@eagrl/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { timesTransposed } from '../../runtime/src/ops/weight.ts';
 
 const TOLERANCE = 1e-4;
+const F16_TOLERANCE = 2e-2;
 
 interface Golden {
   optimizer: { learning_rate: number; weight_decay: number; max_grad_norm: number; beta1: number; beta2: number; eps: number };
@@ -84,10 +87,10 @@ describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) 
     }));
     const pack = packGroups(groups);
 
-    const build = (): Transformer => {
+    const build = (dtype: WeightType = 'f32'): Transformer => {
       const lora = golden.adapter_config && parseAdapterConfig(golden.adapter_config);
-      const model = new Transformer(ctx, parseTransformerConfig(golden.config), lora);
-      loadParams(model.params, weightsOf(base));
+      const model = new Transformer(ctx, parseTransformerConfig(golden.config), lora, dtype);
+      loadWeights(model, weightsOf(base));
       if (model.adapter) loadParams(model.adapter, weightsOf(tensors));
       return model;
     };
@@ -96,8 +99,9 @@ describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) 
       ctx.scope(() => {
         const { vocab_size: vocab, hidden_size: dim } = model.config;
         const hidden = model.forward(pack);
+        expect(hidden.shape).toEqual([pack.rows.length, dim]);
         const out = ctx.tensor([pack.rows.length, vocab]);
-        matmul(ctx, 'nt', out, hidden, (model.headWeight as Parameter).value, { m: pack.rows.length, n: vocab, k: dim });
+        timesTransposed(ctx, out, hidden, model.headWeight, pack.rows.length);
         return ctx.read(out);
       });
 
@@ -107,6 +111,15 @@ describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) 
       const want = stored('logits');
       expect(got.length).toBe(want.length);
       expect(relRms(got, want)).toBeLessThan(TOLERANCE);
+      model.destroy();
+    });
+
+    test('logits with matrices kept as f16', async () => {
+      const model = build('f16');
+      const error = relRms(await logits(model), stored('logits'));
+      expect(error).toBeLessThan(F16_TOLERANCE);
+      // They are: f16 rounds by 2^-12 on average.
+      expect(error).toBeGreaterThan(1e-5);
       model.destroy();
     });
 
