@@ -1,7 +1,7 @@
 /**
  * Plan. Property: whatever the shapes and the limit, parts hold each row once, in order, at multiples of 64 rows; no two share an element; each
  * buffer stays within the limit and is filled before the next begins; what is written whole or in pieces is what is read; gaps stay zero.
- * With room enough there is one buffer. A vector, or 64 rows, that exceed the limit are refused by name.
+ * With room enough there is one buffer, up to 256 MiB; a larger matrix has one to itself. A vector, or 64 rows, that exceed the limit are refused by name.
  * Layout, snapshots and errors of small stores: optim/adamw.test.ts.
  */
 import fc from 'fast-check';
@@ -10,7 +10,7 @@ import { ReferenceBackend } from './backend/reference.ts';
 import { Context } from './context.ts';
 import { DeviceError } from './errors.ts';
 import { withBinding } from './model/tiny.fixture.ts';
-import { ParamStore } from './params.ts';
+import { layOut, ParamStore } from './params.ts';
 import { alignUp, sizeOf } from './tensor.ts';
 
 /** toEqual takes seconds for some million numbers. */
@@ -26,6 +26,15 @@ const shapes = fc.array(
   ),
   { minLength: 1, maxLength: 8 },
 );
+
+test('several parameters share at most 256 MiB; a larger matrix lies whole in a buffer of its own where the device binds it', () => {
+  const spec = (name: string, ...shape: number[]) => ({ name, shape, decay: true });
+  const specs = [spec('a', 2 ** 25), spec('b', 2 ** 25), spec('c', 64), spec('embed', 151_936, 896), spec('norm', 896)];
+  const { lengths, blocks } = layOut(specs, 2 ** 31);
+  expect(lengths).toEqual([2 ** 26, 64, 151_936 * 896, 896]);
+  expect(blocks.map((parts) => parts.map(({ arena }) => arena))).toEqual([[0], [0], [1], [2], [3]]);
+  expect(layOut(specs, 2 ** 27).lengths.every((n) => 4 * n <= 2 ** 27)).toBe(true);
+});
 
 test('parts tile the rows; what is written is what is read', async () => {
   await fc.assert(

@@ -1,7 +1,7 @@
 /**
  * All parameters of a model in flat buffers, their gradients in others of the same layout: the optimiser and a snapshot are a launch or a copy
- * per buffer. There is one buffer; where the device binds less at once, there are as few as hold everything, and a matrix that exceeds a
- * whole one lies in blocks of rows.
+ * per buffer. There is one buffer of at most ARENA_BYTES, or several; a matrix larger than that has one of its own, and one that exceeds
+ * what the device binds at once lies in blocks of rows.
  */
 import { elementwise } from '@eagrl/kernels';
 import { SLICE_ALIGN } from './backend.ts';
@@ -53,16 +53,24 @@ export class Parameter implements ParamSpec {
   }
 }
 
+/**
+ * Bytes of a flat buffer that holds several parameters: what WebGPU promises of every device. Drivers refuse single allocations near their
+ * stated limits (SwiftShader 1.07 GB of 1.1), and a launch per 256 MiB costs nothing.
+ */
+const ARENA_BYTES = 2 ** 28;
+
 /** Where each parameter goes: blocks of rows, each in a flat buffer (`arena`) from a multiple of SLICE_ALIGN elements on; and their lengths. */
-function layOut(specs: readonly ParamSpec[], limit: number) {
+export function layOut(specs: readonly ParamSpec[], limit: number) {
   // A buffer ends at a granule too.
   const most = Math.floor(limit / 4 / SLICE_ALIGN) * SLICE_ALIGN;
+  const shared = Math.min(most, ARENA_BYTES / 4);
   const lengths = [0];
   const blocks = specs.map(({ name, shape }) => {
     const matrix = shape.length === 2 ? ([shape[0], shape[1]] as const) : ([1, sizeOf(shape)] as const);
     return cutRows(name, 'f32', matrix, 4 * most).map(({ start, rows }) => {
       const length = alignUp(rows * matrix[1]);
-      if (lengths[lengths.length - 1] + length > most) lengths.push(0);
+      const last = lengths[lengths.length - 1];
+      if (last > 0 && last + length > shared) lengths.push(0);
       const arena = lengths.length - 1;
       const offset = lengths[arena];
       lengths[arena] += length;
