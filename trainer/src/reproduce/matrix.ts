@@ -154,7 +154,7 @@ export function cellsOf(config: Config): Cell[] {
         (kind): GivenCell => ({
           ...method,
           name: `expert_${kind}`,
-          label: `in its place: ${EXPERT_LABELS[kind]}`,
+          label: `expert (${EXPERT_LABELS[kind]})`,
           predictor: 'expert',
           everywhere: { expert: { kind, ...(kind === 'logistic' ? LOGISTIC : {}) } },
         }),
