@@ -30,9 +30,10 @@ const TINY: Flags = {
   'rl.max-completion-length': '112',
   'eval.max-completion-length': '112',
 };
-const reproduce = (name: string, ...more: string[]): string[] => [
+const reproduce = (name: string, ...more: string[]): string[] => reproduceWith({}, name, ...more);
+const reproduceWith = (flags: Flags, name: string, ...more: string[]): string[] => [
   'reproduce',
-  ...words({ ...TINY, 'output-dir': join(work, name) }),
+  ...words({ ...TINY, ...flags, 'output-dir': join(work, name) }),
   ...more,
 ];
 const folder = (name: string): string => join(work, name, 'tiny');
@@ -53,8 +54,8 @@ interface PlanJson {
   readonly cells: readonly { readonly cell: string; readonly node: string }[];
   readonly nodes: readonly { readonly title: string; readonly hash: string; readonly done: boolean }[];
 }
-async function planned(name: string, ...more: string[]): Promise<PlanJson> {
-  const { code, stdout, stderr } = await eagrl(...reproduce(name, '--dry-run', '--json', ...more));
+async function planned(command: readonly string[]): Promise<PlanJson> {
+  const { code, stdout, stderr } = await eagrl(...command, '--dry-run', '--json');
   expect(code, stderr).toBe(0);
   return JSON.parse(stdout) as PlanJson;
 }
@@ -100,7 +101,7 @@ describe('every cell', () => {
   });
 
   test('each method trained its own weights', async () => {
-    const { nodes } = await planned('all', '--transfer-config', join(work, 'other.yaml'));
+    const { nodes } = await planned(reproduce('all', '--transfer-config', join(work, 'other.yaml')));
     expect(nodes.every((node) => node.done)).toBe(true);
     // Not among them: without the adaptive clip, which two steps at a small rate never reach.
     const methods = [
@@ -133,12 +134,13 @@ describe('every cell', () => {
 });
 
 describe('stopped and resumed, sharded and merged', () => {
-  const only = ['--only', 'decompose,dapo'];
+  /** Steps enough that a signal at the first finds the run in its middle. */
+  const few = (name: string, ...more: string[]) => reproduceWith({ 'rl.max-steps': '5' }, name, '--only', 'decompose,dapo', ...more);
   let plan: PlanJson;
   beforeAll(async () => {
-    const { code, stderr } = await eagrl(...reproduce('whole', ...only));
+    const { code, stderr } = await eagrl(...few('whole'));
     expect(code, stderr).toBe(0);
-    plan = await planned('whole', ...only);
+    plan = await planned(few('whole'));
   }, 600_000);
   const nodeOf = (title: string): string => plan.nodes.find((node) => node.title.startsWith(`${title} `))!.hash;
   const done = (name: string, hash: string) => (): boolean => existsSync(join(folder(name), 'cells', hash, 'result.json'));
@@ -153,7 +155,7 @@ describe('stopped and resumed, sharded and merged', () => {
   });
 
   test('killed three ways, then finished: the bytes of the unbroken run, and nothing done twice', { timeout: 900_000 }, async () => {
-    const command = () => start(cliCommand(reproduce('broken', ...only)));
+    const command = () => start(cliCommand(few('broken')));
     const killed = await signalAt(command(), 'SIGKILL', done('broken', nodeOf('expert')));
     expect(killed.signal).toBe('SIGKILL');
     const expert = writtenAt('broken', nodeOf('expert'));
@@ -180,14 +182,14 @@ describe('stopped and resumed, sharded and merged', () => {
 
   test('two shards and --merge: the same bytes', { timeout: 900_000 }, async () => {
     for (const part of ['1/2', '2/2']) {
-      const { code, stderr } = await eagrl(...reproduce(`part${part[0]}`, ...only, '--shard', part));
+      const { code, stderr } = await eagrl(...few(`part${part[0]}`, '--shard', part));
       expect(code, stderr).toBe(0);
       expect(existsSync(join(folder(`part${part[0]}`), 'reproduction.json'))).toBe(false);
     }
-    const early = await eagrl(...reproduce('part1', ...only, '--merge'));
+    const early = await eagrl(...few('part1', '--merge'));
     expect(early.code).toBe(2);
     expect(early.stderr).toMatch(/^eagrl: --merge: \d+ of 8 nodes are not done, first trees dapo 42/m);
-    const { code, stderr } = await eagrl(...reproduce('part1', ...only, '--merge', folder('part2')));
+    const { code, stderr } = await eagrl(...few('part1', '--merge', folder('part2')));
     expect(code, stderr).toBe(0);
     expect(written('part1')).toEqual(written('whole'));
   });
@@ -195,7 +197,7 @@ describe('stopped and resumed, sharded and merged', () => {
   test('a folder of eagrl run is left alone', async () => {
     mkdirSync(join(folder('foreign'), 'configs'), { recursive: true });
     writeFileSync(join(folder('foreign'), 'configs', 'resolved.yaml'), 'seed: 1\n');
-    const { code, stderr } = await eagrl(...reproduce('foreign', ...only));
+    const { code, stderr } = await eagrl(...few('foreign'));
     expect(code).toBe(2);
     expect(stderr).toContain('something other than a run of eagrl reproduce');
     expect(readdirSync(folder('foreign'))).toEqual(['configs']);
