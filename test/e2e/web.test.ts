@@ -4,11 +4,11 @@
  * those of every step. Stopping leaves the page ready.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseSafetensors } from '@eagrl/runtime';
+import { chromiumPath } from '@eagrl/testing';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { createServer, type ViteDevServer } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -22,13 +22,10 @@ let browser: Browser;
 let page: Page;
 
 beforeAll(async () => {
-  // Of the runtime: it brings the browser for its software adapter.
-  const require = createRequire(new URL('../../runtime/package.json', import.meta.url));
-  const { default: bundled } = (await import(require.resolve('@sparticuz/chromium'))) as { default: { executablePath(): Promise<string> } };
   const configFile = fileURLToPath(new URL('../../trainer/web/vite.config.mjs', import.meta.url));
   server = await createServer({ configFile, logLevel: 'warn', server: { port: 0, host: 'localhost' } });
   await server.listen();
-  browser = await chromium.launch({ executablePath: await bundled.executablePath(), args: ['--no-sandbox'] });
+  browser = await chromium.launch({ executablePath: await chromiumPath(), args: ['--no-sandbox'] });
   page = await browser.newPage();
   page.setDefaultTimeout(240_000);
   await page.goto(server.resolvedUrls?.local[0] ?? '');

@@ -15,7 +15,7 @@ const status = element('status');
 const phases = element('phases');
 const charts = element('charts');
 
-/** In the order in which a run first meets them. */
+/** In the order in which a run ends them. */
 const PHASES: readonly (readonly [InMemoryPhase, string])[] = [
   ['expert', 'expert (ConCare)'],
   ['mcts', 'Stage 1: search'],

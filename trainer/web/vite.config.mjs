@@ -6,7 +6,7 @@ const headers = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Emb
 
 export default {
   root: fileURLToPath(new URL('.', import.meta.url)),
-  cacheDir: fileURLToPath(new URL('node_modules/.vite-demo', new URL('../../', import.meta.url))),
+  cacheDir: `${repository}node_modules/.vite-demo`,
   resolve: { conditions: ['@eagrl/source', 'browser', 'module', 'import', 'default'] },
   // Platform code for Node is behind an import that a browser never makes.
   optimizeDeps: { exclude: ['webgpu', '@sparticuz/chromium'] },

@@ -3,7 +3,7 @@
  * both backends finishes with every row right, and the receipt it offers reads back, with errors below the bench's limit; the report is
  * whole. A filter that matches nothing says so.
  */
-import { createRequire } from 'node:module';
+import { chromiumPath } from '@eagrl/testing';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import type { ViteDevServer } from 'vite';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -18,11 +18,8 @@ let browser: Browser;
 let page: Page;
 
 beforeAll(async () => {
-  // Of the runtime: it brings the browser for its software adapter.
-  const require = createRequire(new URL('../../../runtime/package.json', import.meta.url));
-  const { default: bundled } = (await import(require.resolve('@sparticuz/chromium'))) as { default: { executablePath(): Promise<string> } };
   server = await serve(0);
-  browser = await chromium.launch({ executablePath: await bundled.executablePath(), args: FLAGS });
+  browser = await chromium.launch({ executablePath: await chromiumPath(), args: FLAGS });
   page = await browser.newPage();
   page.setDefaultTimeout(240_000);
   await page.goto(server.resolvedUrls?.local[0] ?? '');

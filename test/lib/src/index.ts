@@ -1,4 +1,5 @@
 export { assertClose, type CloseOptions, relRms } from './assert_close.ts';
+export { chromiumPath } from './chromium.ts';
 export { centralDifferences } from './finite_difference.ts';
 export { type KernelCase, testKernel, testVariant } from './kernel_cases.ts';
 export { Random, seedOf } from './random.ts';
