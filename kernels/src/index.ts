@@ -10,7 +10,17 @@ export { columns } from './columns/columns.ts';
 export * from './common/launch.ts';
 export * from './common/spec.ts';
 export { threefry2x32, uniform01 } from './common/threefry.ref.ts';
-export { applicable, DEFAULT_VARIANT, pickable, pickVariant, variantOf } from './common/variants.ts';
+export {
+  applicable,
+  DEFAULT_VARIANT,
+  lacks,
+  type MatrixInfo,
+  pickable,
+  pickVariant,
+  SUBGROUP_MATRIX,
+  subgroupMatrixOf,
+  variantOf,
+} from './common/variants.ts';
 export { concat } from './concat/concat.ts';
 export { crossEntropy } from './cross_entropy/cross_entropy.ts';
 export { decov } from './decov/decov.ts';

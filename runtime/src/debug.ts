@@ -8,6 +8,7 @@
  * | EAGRL_DEBUG=5    | and every f32 output is scanned for NaN and infinities, named by kernel; fresh wasm memory is NaN |
  * | EAGRL_VALIDATE=1 | wasm: each dispatch is compared with its f64 reference (very slow)                             |
  * | EAGRL_TRACE=file | wasm: time per entry point, written as JSON when the device is destroyed (Node)                |
+ * | EAGRL_SUBGROUP_MATRIX=1 | webgpu: matrix products on the adapter's f16 matrix units (experimental; error without them) |
  */
 import type { KernelSpec, Params } from '@eagrl/kernels';
 import type { BackendKind, DeviceInfo } from './backend.ts';
@@ -17,12 +18,18 @@ export interface Switches {
   readonly debug: number;
   readonly validate: boolean;
   readonly trace: string | undefined;
+  readonly subgroupMatrix: boolean;
 }
 
 /** The switches of this process; all off in a browser, which has no environment. */
 export function readSwitches(): Switches {
   const env = (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env ?? {};
-  return { debug: Number(env.EAGRL_DEBUG ?? 0), validate: env.EAGRL_VALIDATE === '1', trace: env.EAGRL_TRACE || undefined };
+  return {
+    debug: Number(env.EAGRL_DEBUG ?? 0),
+    validate: env.EAGRL_VALIDATE === '1',
+    trace: env.EAGRL_TRACE || undefined,
+    subgroupMatrix: env.EAGRL_SUBGROUP_MATRIX === '1',
+  };
 }
 
 export interface DispatchLog {

@@ -4,7 +4,7 @@ import { ReferenceBackend } from './backend/reference.ts';
 import { WasmBackend } from './backend/wasm.ts';
 import { isSoftware, WebgpuBackend } from './backend/webgpu.ts';
 import type { Backend } from './backend.ts';
-import { readSwitches, reportDevice } from './debug.ts';
+import { readSwitches, reportDevice, type Switches } from './debug.ts';
 import { DeviceError } from './errors.ts';
 import { loadPlatform, type Platform } from './platform/platform.ts';
 
@@ -37,16 +37,16 @@ async function open(device: DeviceName, threads: number | undefined): Promise<Ba
   if (device === 'reference') return new ReferenceBackend(switches.debug);
   const platform = await loadPlatform();
   if (device === 'wasm') return WasmBackend.open(platform, threads ?? platform.parallelism, switches);
-  const adapter = await findAdapter(platform, device);
+  const adapter = await findAdapter(platform, device, switches);
   if (!adapter) return WasmBackend.open(platform, threads ?? platform.parallelism, switches);
   return WebgpuBackend.open(adapter, switches);
 }
 
 /** The adapter to use; undefined only for `auto` without a hardware one. */
-async function findAdapter(platform: Platform, device: DeviceName): Promise<GPUAdapter | undefined> {
+async function findAdapter(platform: Platform, device: DeviceName, switches: Switches): Promise<GPUAdapter | undefined> {
   let adapter: GPUAdapter | null;
   try {
-    const gpu = await platform.webgpu(device === 'webgpu-software');
+    const gpu = await platform.webgpu(device === 'webgpu-software', switches.subgroupMatrix);
     adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   } catch (error) {
     if (device === 'auto') return undefined;

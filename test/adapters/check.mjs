@@ -1,12 +1,16 @@
-// Is the adapter that tests will see the one meant: lavapipe, with subgroups of 8 and f16? Says what it is, exit code 1 if not.
+// Is the adapter that tests will see the one meant: lavapipe, with subgroups of 8 and f16, and subgroup matrices where they are asked for? Says what it
+// is, exit code 1 if not.
 import { createRequire } from 'node:module';
 
 const { create, globals } = createRequire(new URL('../../runtime/package.json', import.meta.url))('webgpu');
 Object.assign(globalThis, globals);
-const gpu = create([]);
+const matrices = process.env.EAGRL_SUBGROUP_MATRIX === '1';
+const gpu = create(matrices ? ['enable-dawn-features=allow_unsafe_apis'] : []);
 const adapter = await gpu.requestAdapter();
 const { description, subgroupMinSize, subgroupMaxSize } = adapter?.info ?? {};
-const fit = /llvmpipe/.test(description) && adapter.features.has('shader-f16') && adapter.features.has('subgroups');
+const wanted = ['shader-f16', 'subgroups', ...(matrices ? ['chromium-experimental-subgroup-matrix'] : [])];
+const lacks = wanted.filter((feature) => !adapter?.features.has(feature));
 console.log(`adapter: ${description ?? 'none'}, subgroups of ${subgroupMinSize} to ${subgroupMaxSize}`);
-if (!fit) console.error('lavapipe: expected llvmpipe with shader-f16 and subgroups');
-process.exit(fit ? 0 : 1);
+if (!/llvmpipe/.test(description)) console.error('lavapipe: expected llvmpipe');
+if (lacks.length > 0) console.error(`lavapipe: the adapter lacks ${lacks.join(', ')}`);
+process.exit(lacks.length === 0 && /llvmpipe/.test(description) ? 0 : 1);

@@ -1,16 +1,27 @@
 #!/usr/bin/env bash
-# Kernel tests on lavapipe 25 (Mesa's Vulkan on the CPU): subgroups of 8 and f16, where SwiftShader has subgroups of 4 and no f16.
-# Debian 12's own Mesa is too old for Dawn. This takes the one from bookworm-backports, with what it needs and the system lacks, into a
-# cache folder: no root, nothing installed. Arguments go to vitest: `lavapipe.sh kernels/src/matmul`. Default: all of kernels/.
+# Kernel tests on lavapipe (Mesa's Vulkan on the CPU), into a cache folder: no root, nothing installed.
+#   lavapipe.sh 25 [vitest's arguments]   subgroups of 8 and f16, where SwiftShader has subgroups of 4 and no f16. Default: all of kernels/.
+#   lavapipe.sh 26 [vitest's arguments]   and subgroup matrices (8 x 8 x 8, f16 with sums in f32). Default: the variants that use them.
+# Debian 12's own Mesa is too old for Dawn. 25 comes from bookworm-backports, with what it needs and the system lacks. 26 comes from
+# trixie-backports with trixie's C library, under which this runs Node itself: any Linux on x86-64 with apt-get and Debian's keys will do.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 fail() { echo "lavapipe: $*" >&2; exit 1; }
 
-folder=${XDG_CACHE_HOME:-$HOME/.cache}/eagrl/lavapipe-25
+version=${1:-25}
+shift || true
+case $version in
+  25) suites='bookworm bookworm-backports' packages='mesa-vulkan-drivers libvulkan1' ;;
+  26) suites='trixie trixie-backports' packages='mesa-vulkan-drivers libvulkan1 libc6 libstdc++6' ;;
+  *) fail "first argument '$version'; expected 25 or 26" ;;
+esac
+from=${suites##* }
+
+folder=${XDG_CACHE_HOME:-$HOME/.cache}/eagrl/lavapipe-$version
 if [ ! -f "$folder/icd.json" ]; then
   codename=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
-  [ "$codename" = bookworm ] && command -v apt-get dpkg-deb >/dev/null ||
-    fail "installs itself on Debian 12 (bookworm) only, this is '${codename:-unknown}'. Elsewhere install Mesa 24 or newer and run" \
+  command -v apt-get dpkg-deb >/dev/null && { [ "$version" = 26 ] || [ "$codename" = bookworm ]; } ||
+    fail "$version installs itself on Debian 12 (bookworm) only, this is '${codename:-unknown}'. Elsewhere install Mesa 24 or newer and run" \
       "EAGRL_TEST_ADAPTER=system VK_DRIVER_FILES=<its lvp_icd json> npx vitest run kernels -t webgpu"
   fresh=$folder.$$
   trap 'rm -rf "$fresh"' EXIT
@@ -18,14 +29,19 @@ if [ ! -f "$folder/icd.json" ]; then
   # The mirror that this machine uses, else Debian's own.
   mirror=$(grep -rhoE 'https?://[^] ]*/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d/ 2>/dev/null | head -1 | tr -d ' ' || true)
   mirror=${mirror:-http://deb.debian.org/debian}
-  for suite in bookworm bookworm-backports; do
+  for suite in $suites; do
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
   done >"$fresh/sources.list"
   options=(-qq -o Debug::NoLocking=1 -o Dir::Etc::sourcelist="$fresh/sources.list" -o Dir::Etc::sourceparts=-
     -o Dir::State::lists="$fresh/lists" -o Dir::Cache="$fresh/cache" -o APT::Sandbox::User= -o APT::Install-Recommends=0)
+  if [ "$version" = 26 ]; then # nothing of this system counts as installed: all of it comes from trixie
+    touch "$fresh/status"
+    options+=(-o Dir::State::status="$fresh/status")
+  fi
   apt-get "${options[@]}" update || fail "apt-get update from $mirror failed; this needs the network"
-  apt-get "${options[@]}" install --download-only --reinstall -y -t bookworm-backports mesa-vulkan-drivers libvulkan1 ||
-    fail "mesa-vulkan-drivers of bookworm-backports could not be downloaded from $mirror"
+  # shellcheck disable=SC2086 # a list
+  apt-get "${options[@]}" install --download-only --reinstall -y -t "$from" $packages ||
+    fail "mesa-vulkan-drivers of $from could not be downloaded from $mirror"
   for package in "$fresh"/cache/archives/*.deb; do dpkg-deb -x "$package" "$fresh/root"; done
   driver=$(cd "$fresh" && find root -name libvulkan_lvp.so)
   [ -n "$driver" ] || fail 'the package holds no libvulkan_lvp.so'
@@ -35,11 +51,22 @@ if [ ! -f "$folder/icd.json" ]; then
   rm -rf "$folder" && mv "$fresh" "$folder"
 fi
 
-export LD_LIBRARY_PATH=$folder/$(cat "$folder/libraries")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+libraries=$folder/$(cat "$folder/libraries")
 export VK_DRIVER_FILES=$folder/icd.json MESA_SHADER_CACHE_DIR=$folder/shaders EAGRL_TEST_ADAPTER=system
 XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$(mktemp -d)}
 export XDG_RUNTIME_DIR
-missing=$(ldd "$(find "$folder/root" -name libvulkan_lvp.so)" | grep 'not found' || true)
-[ -z "$missing" ] || fail "its driver lacks libraries: $missing; delete $folder and run this again"
-node test/adapters/check.mjs
-exec npx vitest run "${@:-kernels}" -t ' webgpu '
+if [ "$version" = 25 ]; then
+  export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  missing=$(ldd "$libraries/libvulkan_lvp.so" | grep 'not found' || true)
+  [ -z "$missing" ] || fail "its driver lacks libraries: $missing; delete $folder and run this again"
+  node test/adapters/check.mjs
+  exec npx vitest run "${@:-kernels}" -t ' webgpu '
+fi
+# Node under trixie's C library; process.execPath is what vitest starts its workers with.
+printf '#!/bin/sh\nexec %q --library-path %q %q "$@"\n' "$libraries/ld-linux-x86-64.so.2" "$libraries" "$(command -v node)" >"$folder/node"
+chmod +x "$folder/node"
+printf "process.execPath = '%s';\n" "$folder/node" >"$folder/exec_path.mjs"
+export EAGRL_SUBGROUP_MATRIX=1 NODE_OPTIONS="--import $folder/exec_path.mjs"
+"$folder/node" test/adapters/check.mjs
+[ $# -gt 0 ] || set -- kernels/src/matmul -t ' webgpu subgroup_matrix_8_8 '
+exec "$folder/node" node_modules/vitest/vitest.mjs run "$@"

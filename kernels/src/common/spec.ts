@@ -35,6 +35,14 @@ export interface AdapterFacts {
   readonly features: { has(feature: string): boolean };
   /** Computes on the CPU: SwiftShader, lavapipe. */
   readonly software: boolean;
+  /** Its subgroup matrices, where the device was opened with them. */
+  readonly matrix?: SubgroupMatrix;
+}
+
+/** Matrices of side x side f16 that a subgroup of `lanes` threads multiplies and adds up in f32. */
+export interface SubgroupMatrix {
+  readonly side: number;
+  readonly lanes: number;
 }
 
 /** One dispatch of a variant. */
@@ -53,6 +61,8 @@ export interface Variant {
   readonly name: string;
   /** WebGPU features that its WGSL enables. */
   readonly features?: readonly string[];
+  /** Subgroup matrices that its WGSL is written for. */
+  readonly matrix?: SubgroupMatrix;
   /** Whether it can compute these params at all. */
   readonly applies: (p: any) => boolean;
   /** Run one after the other. */
@@ -61,6 +71,8 @@ export interface Variant {
   readonly scratch?: (p: any) => number;
   /** Adds in the order of the entry's own WGSL: a choice between the two does not show in the bits. */
   readonly ordered: boolean;
+  /** Where the rules pick it no measured choice may replace it: another order of sums for some shapes alone would show. */
+  readonly alone?: boolean;
 }
 
 /** Takes `variant` where `when` holds. */

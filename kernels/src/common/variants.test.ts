@@ -1,6 +1,7 @@
 /**
  * Plan. Choice among variants, on a spec made for it: features decide what there is, `applies` what can run, the first rule that holds
- * and can run wins, none: the entry's own WGSL. Errors name what there is. A variant that cannot compute the params is refused.
+ * and can run wins, none: the entry's own WGSL; one that stands alone bears no measured choice. Errors name what there is. A variant that
+ * cannot compute the params is refused. Subgroup matrices: only square f16 with f32 sums, only where subgroups have one size.
  */
 
 import { testDevice } from '@eagrl/testing';
@@ -8,7 +9,7 @@ import { expect, test } from 'vitest';
 import { softmax } from '../softmax/softmax.ts';
 import { launchWebgpu } from './launch.ts';
 import type { KernelSpec, Variant } from './spec.ts';
-import { applicable, pickable, pickVariant, variantOf } from './variants.ts';
+import { applicable, lacks, pickable, pickVariant, subgroupMatrixOf, variantOf } from './variants.ts';
 
 const variant = (name: string, from: number, features: string[] = []): Variant => ({
   name,
@@ -51,4 +52,28 @@ test('an unknown variant and one that cannot compute the params are refused by n
   await expect(launchWebgpu(await testDevice(), spec, 'softmax_fwd', { x }, rows(1), 'many')).rejects.toThrow(
     "variant 'many' cannot compute",
   );
+});
+
+test('where the rules pick a variant that stands alone, there is no other choice', () => {
+  const alone = { ...entry, variants: [{ ...variant('lanes', 0, ['subgroups']), alone: true }, variant('any', 0)] };
+  expect(applicable(alone, rows(5), gpu)).toEqual(['lanes']);
+  expect(applicable(alone, rows(6), gpu)).toEqual(['default', 'lanes', 'any']);
+  expect(applicable(alone, rows(5), plain)).toEqual(['default', 'any']);
+});
+
+test('subgroup matrices: square f16 with sums in f32, the largest, where subgroups have one size', () => {
+  const config = (componentType: string, resultComponentType: string, M: number, N = M, K = M) => ({
+    ...{ componentType, resultComponentType, M, N, K },
+  });
+  const sizes = { subgroupMinSize: 32, subgroupMaxSize: 32 };
+  const f32 = config('f16', 'f32', 8);
+  const of = (...subgroupMatrixConfigs: ReturnType<typeof config>[]) => subgroupMatrixOf({ ...sizes, subgroupMatrixConfigs });
+  expect(of(f32, config('f16', 'f32', 16), config('f16', 'f32', 32, 8, 16))).toEqual({ side: 16, lanes: 32 });
+  expect(of(config('f16', 'f16', 8), config('u8', 'u32', 8), config('f16', 'f32', 16, 8, 16))).toBeUndefined();
+  expect(subgroupMatrixOf({ ...sizes, subgroupMinSize: 16, subgroupMatrixConfigs: [f32] })).toBeUndefined();
+  expect(subgroupMatrixOf({})).toBeUndefined();
+  const wants = { ...variant('matrix', 0), matrix: { side: 8, lanes: 32 } };
+  expect(lacks(wants, { ...gpu, matrix: of(f32) })).toBeUndefined();
+  expect(lacks(wants, gpu)).toBe('subgroup matrices of 8 on 32 threads');
+  expect(lacks(wants, { ...gpu, matrix: { side: 8, lanes: 8 } })).toBe('subgroup matrices of 8 on 32 threads');
 });

@@ -1,5 +1,5 @@
 /** More than one way to compute an entry on WebGPU: what there is, what suits, what to take when nobody measured. */
-import { type AdapterFacts, entryOf, type KernelEntry, type KernelSpec, type Params, type Variant } from './spec.ts';
+import { type AdapterFacts, entryOf, type KernelEntry, type KernelSpec, type Params, type SubgroupMatrix, type Variant } from './spec.ts';
 
 /** Name of the WGSL that every entry has: the spec's own. */
 export const DEFAULT_VARIANT = 'default';
@@ -19,12 +19,46 @@ export function variantOf(spec: KernelSpec, name: string, variant: string): Vari
   return found;
 }
 
-const compiles = (variant: Variant, { features }: AdapterFacts): boolean => (variant.features ?? []).every((f) => features.has(f));
+/** WebGPU's feature (experimental in Dawn and Chromium) that subgroup matrices come with. */
+export const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix';
 
-/** Names of the variants that can run these params on this adapter, the entry's own first. */
+/** The part of GPUAdapterInfo that says it; `subgroupMatrixConfigs` comes with the feature. */
+export interface MatrixInfo {
+  readonly subgroupMinSize?: number;
+  readonly subgroupMaxSize?: number;
+  readonly subgroupMatrixConfigs?: Iterable<{
+    readonly componentType: string;
+    readonly resultComponentType: string;
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  }>;
+}
+
+/** The largest square f16 matrices with sums in f32, if subgroups have one size. */
+export function subgroupMatrixOf({ subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs = [] }: MatrixInfo): SubgroupMatrix | undefined {
+  if (subgroupMaxSize === undefined || subgroupMinSize !== subgroupMaxSize) return undefined;
+  const sides = [...subgroupMatrixConfigs]
+    .filter((c) => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === c.N && c.N === c.K)
+    .map((c) => c.M);
+  return sides.length > 0 ? { side: Math.max(...sides), lanes: subgroupMaxSize } : undefined;
+}
+
+/** Why an adapter cannot compile a variant; undefined: it can. */
+export function lacks({ features = [], matrix }: Variant, adapter: AdapterFacts): string | undefined {
+  const missing = features.filter((f) => !adapter.features.has(f));
+  if (missing.length > 0) return missing.join(', ');
+  if (matrix === undefined || (adapter.matrix?.side === matrix.side && adapter.matrix.lanes === matrix.lanes)) return undefined;
+  return `subgroup matrices of ${matrix.side} on ${matrix.lanes} threads`;
+}
+
+const compiles = (variant: Variant, adapter: AdapterFacts): boolean => lacks(variant, adapter) === undefined;
+
+/** Names of the variants that can run these params on this adapter, the entry's own first; or of the one that bears no other. */
 export function applicable(entry: KernelEntry, params: Params, adapter: AdapterFacts): string[] {
   const others = (entry.variants ?? []).filter((v) => compiles(v, adapter) && v.applies(params));
-  return [DEFAULT_VARIANT, ...others.map((v) => v.name)];
+  const ruled = others.find((v) => v.name === pickVariant(entry, params, adapter));
+  return ruled?.alone ? [ruled.name] : [DEFAULT_VARIANT, ...others.map((v) => v.name)];
 }
 
 /** The variant to run by the entry's rules: the first rule that holds and whose variant can run. */

@@ -5,9 +5,9 @@
  * as they were, one operand shared. Hostile values: an outlier beside zeros; infinity, NaN, -0 and denormals, each in its own rows.
  * NN and TN are the gradients of NT: finite differences.
  * Each variant of each form, on WebGPU: ragged shapes around its tile, batches, epilogue, hostile values; ordered ones bit for bit
- * as the default, and beyond FEW rows those of NT all are. What the rules pick can run.
+ * as the default, and beyond FEW rows those of NT all are, or bear no other beside them. What the rules pick can run.
  */
-import { DEFAULT_VARIANT, type HostBuffers, type Params, pickVariant, variantOf } from '@eagrl/kernels';
+import { applicable, DEFAULT_VARIANT, type HostBuffers, type Params, pickVariant, SUBGROUP_MATRIX, variantOf } from '@eagrl/kernels';
 import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -135,9 +135,17 @@ for (const [name, { variants }] of Object.entries(matmul.entries)) {
   for (const { name: variant } of variants ?? []) testVariant(matmul, name, variant, variantCases);
 }
 
-test('the rules of matmul pick variants that can run; beyond few rows every variant of matmul_nt is ordered', () => {
+test('the rules of matmul pick variants that can run; beyond few rows matmul_nt has one order of sums per device', () => {
   const size = fc.integer({ min: 1, max: 5000 });
-  const adapter = fc.record({ software: fc.boolean(), features: fc.constantFrom(new Set<string>(), new Set(['subgroups'])) });
+  const all = new Set(['subgroups', 'shader-f16', SUBGROUP_MATRIX]);
+  const adapter = fc.oneof(
+    fc.record({ software: fc.boolean(), features: fc.constantFrom(new Set<string>(), new Set(['subgroups'])) }),
+    fc.record({
+      software: fc.boolean(),
+      features: fc.constant(all),
+      matrix: fc.constantFrom({ side: 8, lanes: 8 }, { side: 16, lanes: 32 }, { side: 16, lanes: 64 }),
+    }),
+  );
   const seen = new Set<string>();
   fc.assert(
     fc.property(fc.constantFrom('nn', 'nt', 'tn'), size, size, size, adapter, (form, m, n, k, facts) => {
@@ -146,7 +154,9 @@ test('the rules of matmul pick variants that can run; beyond few rows every vari
       const picked = variantOf(matmul, name, pickVariant(matmul.entries[name as 'matmul_nn'], params, facts));
       seen.add(picked.name);
       expect(picked.applies(params)).toBe(true);
-      for (const v of matmul.entries.matmul_nt.variants ?? []) if (m > FEW && v.applies(params)) expect(v.ordered, v.name).toBe(true);
+      if (m <= FEW) return;
+      const choices = applicable(matmul.entries.matmul_nt, params, facts);
+      if (choices.length > 1) for (const v of choices) expect(variantOf(matmul, 'matmul_nt', v).ordered, v).toBe(true);
     }),
     { numRuns: 2000, seed: 3 },
   );

@@ -1,11 +1,14 @@
 /** Ways to compute a product on WebGPU, and which to take where nobody measured. What each is worth: README.md. */
-import { type AdapterFacts, ceilDiv, grid1d, type Rule, type Variant } from '../common/spec.ts';
+import { type AdapterFacts, ceilDiv, grid1d, type Rule, type SubgroupMatrix, type Variant } from '../common/spec.ts';
+import { SUBGROUP_MATRIX } from '../common/variants.ts';
 import gemv from '../gen/matmul.gemv.wgsl.ts';
 import gemvNt from '../gen/matmul.gemv_nt.wgsl.ts';
 import quad from '../gen/matmul.quad.wgsl.ts';
 import shared from '../gen/matmul.shared.wgsl.ts';
 import small from '../gen/matmul.small.wgsl.ts';
 import splitK from '../gen/matmul.split_k.wgsl.ts';
+import subgroupMatrix8 from '../gen/matmul.subgroup_matrix_8.wgsl.ts';
+import subgroupMatrix16 from '../gen/matmul.subgroup_matrix_16.wgsl.ts';
 
 export type Form = 'nn' | 'nt' | 'tn';
 
@@ -69,6 +72,45 @@ function split(form: number, slices: number): Variant {
   };
 }
 
+/** Rows of op(a), columns of op(b) per workgroup of `matmul_exponents`: common/subgroup_matrix.wgsl. */
+const lineGroups = (count: number, neighbours: boolean) => (neighbours ? count : ceilDiv(count, 16));
+
+/** Sizes that adapters are known to have: lavapipe 26; Apple; NVIDIA. */
+const MATRICES: readonly SubgroupMatrix[] = [
+  { side: 8, lanes: 8 },
+  { side: 8, lanes: 32 },
+  { side: 16, lanes: 32 },
+];
+
+/** On f16 units, each f32 as the sum of two f16. */
+function onMatrices(form: Form, code: number, matrix: SubgroupMatrix): Variant {
+  const wgsl = { 8: subgroupMatrix8, 16: subgroupMatrix16 }[matrix.side] as string;
+  const constants = { form: code };
+  return {
+    name: `subgroup_matrix_${matrix.side}_${matrix.lanes}`,
+    features: ['shader-f16', 'subgroups', SUBGROUP_MATRIX],
+    matrix,
+    applies: many,
+    ordered: false,
+    alone: form === 'nt',
+    passes: [
+      {
+        wgsl,
+        entry: 'matmul_exponents',
+        constants,
+        grid: ({ m, n, batch }: Shape) => grid1d(lineGroups(batch * m, form !== 'tn') + lineGroups(batch * n, form === 'nt')),
+      },
+      {
+        wgsl,
+        entry: 'matmul_subgroup_matrix',
+        constants: { ...constants, lanes: matrix.lanes },
+        grid: (s: Shape) => grid1d(squareTiles(s)),
+      },
+    ],
+    scratch: ({ m, n, batch }: Shape) => batch * (m + n),
+  };
+}
+
 const few = ({ m }: Shape) => m <= FEW;
 const fours = (...numbers: number[]) => numbers.every((x) => x % 4 === 0);
 
@@ -88,7 +130,8 @@ const gemvAlongN = (form: number): Variant => ({
 
 /**
  * NT, the product of every forward pass, has ordered variants alone beyond FEW rows, so no split-K: how many rows share a launch must
- * not show in the bits of any of them, or a sampled token would depend on who else is in the batch.
+ * not show in the bits of any of them, or a sampled token would depend on who else is in the batch. Subgroup matrices add in an order of
+ * their own: where the device was opened with them, every NT product beyond FEW rows takes them.
  */
 export function variants(form: Form): readonly Variant[] {
   const code = { nn: 0, nt: 1, tn: 2 }[form];
@@ -113,12 +156,14 @@ export function variants(form: Form): readonly Variant[] {
       passes: [{ wgsl: quad, entry: 'matmul_quad', constants, grid: (s: Shape) => grid1d(tiles(32, 64)(s)) }],
     },
     ...(form === 'nt' ? [] : [split(code, 4), split(code, 16)]),
+    ...MATRICES.map((matrix) => onMatrices(form, code, matrix)),
   ];
 }
 
 /** Which to take where nobody tuned. Hardware: by what others measured, not yet by us. Software: measured, README.md. */
-export function rules({ software }: AdapterFacts): readonly Rule[] {
-  return software ? SOFTWARE : [...SPLIT, ...HARDWARE];
+export function rules({ software, matrix }: AdapterFacts): readonly Rule[] {
+  const others = software ? SOFTWARE : [...SPLIT, ...HARDWARE];
+  return matrix === undefined ? others : [{ variant: `subgroup_matrix_${matrix.side}_${matrix.lanes}`, when: () => true }, ...others];
 }
 
 const SPLIT: readonly Rule[] = [

@@ -1,5 +1,15 @@
 /** WebGPU: dispatches gather in one command encoder, params in one uniform buffer, both handed over together. */
-import { type AdapterFacts, applicable, type KernelEntry, type KernelSpec, type Params, packParams, pickVariant } from '@eagrl/kernels';
+import {
+  type AdapterFacts,
+  applicable,
+  type KernelEntry,
+  type KernelSpec,
+  type Params,
+  packParams,
+  pickVariant,
+  SUBGROUP_MATRIX,
+  subgroupMatrixOf,
+} from '@eagrl/kernels';
 import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice, Variants } from '../backend.ts';
 import { type DispatchLog, reportDispatch, type Switches, scan } from '../debug.ts';
 import { DeviceError } from '../errors.ts';
@@ -97,7 +107,8 @@ export class WebgpuBackend implements Backend {
     this.#pool = new BufferPool(device, STORAGE | COPY_DST | COPY_SRC, 'storage', this.#mostBytes);
     this.#staging = new BufferPool(device, MAP_READ | COPY_DST, 'read-back', this.#mostBytes);
     this.#params = device.createBuffer({ label: 'params', size: this.#paramsHost.byteLength, usage: UNIFORM | COPY_DST });
-    this.#adapter = { features: device.features, software: isSoftware(adapter) };
+    const matrix = device.features.has(SUBGROUP_MATRIX) ? subgroupMatrixOf(adapter) : undefined;
+    this.#adapter = { features: device.features, software: isSoftware(adapter), matrix };
     this.#pipelines = new Pipelines(device, this.#adapter);
     this.variants = {
       applicable: (spec, name, params) => applicable(spec.entries[name], params, this.#adapter),
@@ -138,12 +149,19 @@ export class WebgpuBackend implements Backend {
   /** @throws DeviceError when the adapter gives no device. */
   static async open(adapter: GPUAdapter, switches: Switches): Promise<WebgpuBackend> {
     const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = adapter.limits;
+    const { subgroupMatrix } = switches;
+    if (subgroupMatrix && !(adapter.features.has(SUBGROUP_MATRIX) && subgroupMatrixOf(adapter.info))) {
+      throw new DeviceError(
+        `webgpu: EAGRL_SUBGROUP_MATRIX=1, but ${adapter.info.description || 'this adapter'} has no square f16 subgroup matrices with sums in f32; unset it`,
+      );
+    }
+    const wanted = [...WANTED, ...(subgroupMatrix ? [SUBGROUP_MATRIX] : [])] as GPUFeatureName[];
     let device: GPUDevice;
     try {
       device = await adapter.requestDevice({
         label: 'eagrl',
         // Models and KV caches outgrow the defaults (256 MiB buffers, 128 MiB bindings).
-        requiredFeatures: WANTED.filter((f) => adapter.features.has(f)),
+        requiredFeatures: wanted.filter((f) => adapter.features.has(f)),
         requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage },
       });
     } catch (error) {

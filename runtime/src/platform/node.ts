@@ -31,19 +31,20 @@ function startWorker(init: WorkerInit, onDeath: (reason: string) => void): Promi
   });
 }
 
-// Dawn's instance must outlive every object it made: collecting it crashes the process. One per driver set, for good.
-const instances = new Map<boolean, GPU>();
+// Dawn's instance must outlive every object it made: collecting it crashes the process. One per set of drivers and features, for good.
+const instances = new Map<string, GPU>();
 
-async function webgpu(software: boolean): Promise<GPU> {
-  let gpu = instances.get(software);
+async function webgpu(software: boolean, experimental: boolean): Promise<GPU> {
+  const key = `${software} ${experimental}`;
+  let gpu = instances.get(key);
   if (!gpu) {
     const drivers = process.env.VK_DRIVER_FILES;
     if (software) await useSoftwareAdapter();
     else checkVulkanLoader();
     const { create, globals } = await import('webgpu');
     Object.assign(globalThis, globals);
-    gpu = create([]);
-    instances.set(software, gpu);
+    gpu = create(experimental ? ['enable-dawn-features=allow_unsafe_apis'] : []);
+    instances.set(key, gpu);
     await gpu.requestAdapter(); // the instance reads the driver list now, so the list can go back to what the user set
     if (drivers === undefined) delete process.env.VK_DRIVER_FILES;
     else process.env.VK_DRIVER_FILES = drivers;

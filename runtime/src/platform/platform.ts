@@ -27,8 +27,11 @@ export interface Platform {
   enableRelaxedSimd(): void;
   /** Starts a worker and resolves when it serves; `onDeath` hears when it ends without being told to. */
   startWorker(init: WorkerInit, onDeath: (reason: string) => void): Promise<PoolWorker>;
-  /** The entry to WebGPU; `software` = the CPU adapter from npm. @throws Error that says what is missing. */
-  webgpu(software: boolean): Promise<GPU>;
+  /**
+   * The entry to WebGPU; `software`: the CPU adapter from npm; `experimental`: features that Dawn hides unless asked (a browser has a flag
+   * for them). @throws Error that says what is missing.
+   */
+  webgpu(software: boolean, experimental: boolean): Promise<GPU>;
   writeText(path: string, text: string): Promise<void>;
   /** A file of the user's cache folder, if it is there. */
   readCache(name: string): Promise<string | undefined>;

@@ -2,6 +2,7 @@ import {
   type HostArray,
   type HostBuffers,
   type KernelSpec,
+  lacks,
   launchRef,
   launchWasm,
   launchWebgpu,
@@ -12,7 +13,7 @@ import { expect, test } from 'vitest';
 import { assertClose } from './assert_close.ts';
 import { Random } from './random.ts';
 import type { Tolerance } from './tolerance.ts';
-import { testDevice } from './webgpu.ts';
+import { testDevice, testFacts } from './webgpu.ts';
 
 export interface KernelCase {
   /** Says what is special: `rows=5 cols=123`, `all equal`, `one huge outlier`. */
@@ -70,8 +71,8 @@ export function testVariant(spec: KernelSpec, entry: string, variantName: string
   for (const c of suited) {
     test(`${entry} webgpu ${variantName} ${c.title}`, async ({ skip }) => {
       const device = await testDevice();
-      const lacks = (variant.features ?? []).filter((f) => !device.features.has(f));
-      skip(lacks.length > 0, `the adapter has no ${lacks.join(', ')}`);
+      const missing = lacks(variant, await testFacts());
+      skip(missing !== undefined, `the adapter has no ${missing}`);
       const inputs = c.inputs(new Random(`${entry} ${c.title}`), c.params);
       const want = launchRef(spec, entry, inputs, c.params);
       const got = await launchWebgpu(device, spec, entry, inputs, c.params, variantName);

@@ -1,8 +1,10 @@
+import { type AdapterFacts, SUBGROUP_MATRIX, subgroupMatrixOf } from '@eagrl/kernels';
 import { useSoftwareAdapter } from '@eagrl/runtime/node';
 
 // Dawn's instance must outlive every object it made: collecting it crashes the process.
 let instance: GPU | undefined;
 let device: Promise<GPUDevice> | undefined;
+let facts: AdapterFacts | undefined;
 let name = '';
 
 /** SwiftShader, unless EAGRL_TEST_ADAPTER=system asks for whatever driver the machine has (a GPU, lavapipe through VK_DRIVER_FILES). */
@@ -10,11 +12,15 @@ async function open(): Promise<GPUDevice> {
   if (process.env.EAGRL_TEST_ADAPTER !== 'system') await useSoftwareAdapter();
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals);
-  instance = create([]);
+  const matrices = process.env.EAGRL_SUBGROUP_MATRIX === '1';
+  instance = create(matrices ? ['enable-dawn-features=allow_unsafe_apis'] : []);
   const adapter = await instance.requestAdapter();
   if (!adapter) throw new Error('no WebGPU adapter; npm ci installs a software one (see CONTRIBUTING.md)');
   name = adapter.info.description || adapter.info.device || adapter.info.vendor;
-  const requiredFeatures = (['timestamp-query', 'subgroups', 'shader-f16'] as const).filter((f) => adapter.features.has(f));
+  const requiredFeatures = (
+    ['timestamp-query', 'subgroups', 'shader-f16', ...(matrices ? [SUBGROUP_MATRIX] : [])] as GPUFeatureName[]
+  ).filter((f) => adapter.features.has(f));
+  facts = { features: new Set<string>(requiredFeatures), software: true, matrix: matrices ? subgroupMatrixOf(adapter.info) : undefined };
   return adapter.requestDevice({ requiredFeatures });
 }
 
@@ -22,6 +28,12 @@ async function open(): Promise<GPUDevice> {
 export function testDevice(): Promise<GPUDevice> {
   device ??= open();
   return device;
+}
+
+/** What variants are chosen by, on that device. */
+export async function testFacts(): Promise<AdapterFacts> {
+  await testDevice();
+  return facts as AdapterFacts;
 }
 
 /** What the adapter calls itself, after `testDevice`. */
