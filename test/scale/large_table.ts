@@ -125,7 +125,7 @@ function onHost(): { logprobs: Float64Array; dh: Float64Array; dtable: Float64Ar
 
 /** An adapter that claims the limits every WebGPU implementation must have, and no more. */
 async function openWithDefaultLimits(software: boolean): Promise<Backend> {
-  const gpu = await (await loadPlatform()).webgpu(software);
+  const gpu = await (await loadPlatform()).webgpu(software, false);
   const adapter = await gpu.requestAdapter();
   if (!adapter) throw new Error('no WebGPU adapter');
   const { features, info } = adapter;

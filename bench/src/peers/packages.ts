@@ -24,7 +24,7 @@ export const versionOf = (packageName: string): string =>
 
 /** Gives the process the navigator.gpu that browser libraries look for, and returns the adapter's name. */
 export async function provideWebgpu(software: boolean): Promise<string> {
-  const gpu = await platform.webgpu(software);
+  const gpu = await platform.webgpu(software, false);
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new Error('no WebGPU adapter');
   const navigator = { gpu, userAgent: 'node', hardwareConcurrency: platform.parallelism, platform: process.platform, language: 'en' };
