@@ -9,23 +9,35 @@ const VIEW = { f32: Float32Array, u32: Uint32Array, i32: Int32Array } as const;
 /** A NaN pattern: an output element a kernel forgets to write is seen. */
 const POISON = 0x7fc0dead;
 
-/** Writes params into a block of 4-byte words in declared order, padded to 16 bytes. */
-export function packParams(entry: KernelEntry, params: Params): ArrayBuffer {
-  const names = Object.keys(entry.params);
-  const block = new ArrayBuffer(Math.max(16, Math.ceil(names.length / 4) * 16));
-  const view = new DataView(block);
-  names.forEach((name, i) => {
-    const value = params[name];
-    if (value === undefined || Number.isNaN(value)) throw new Error(`params: '${name}' is ${value}; expected a number`);
-    writeWord(view, i * 4, entry.params[name], value);
-  });
-  return block;
+/** Names and types of an entry's params in declared order; asked for at every dispatch. */
+const paramsOf = new WeakMap<KernelEntry, readonly (readonly [string, DType])[]>();
+
+function declared(entry: KernelEntry): readonly (readonly [string, DType])[] {
+  let list = paramsOf.get(entry);
+  if (!list) paramsOf.set(entry, (list = Object.entries(entry.params)));
+  return list;
 }
 
-function writeWord(view: DataView, at: number, dtype: DType, value: number): void {
-  if (dtype === 'f32') view.setFloat32(at, value, true);
-  else if (dtype === 'u32') view.setUint32(at, value, true);
-  else view.setInt32(at, value, true);
+/** Bytes of an entry's params block: 4-byte words, padded to 16 bytes. */
+export const paramBytes = (entry: KernelEntry): number => Math.max(16, Math.ceil(declared(entry).length / 4) * 16);
+
+/** Writes params into `view` from byte `at`, words in declared order. */
+export function writeParams(entry: KernelEntry, params: Params, view: DataView, at: number): void {
+  for (const [name, dtype] of declared(entry)) {
+    const value = params[name];
+    if (value === undefined || Number.isNaN(value)) throw new Error(`params: '${name}' is ${value}; expected a number`);
+    if (dtype === 'f32') view.setFloat32(at, value, true);
+    else if (dtype === 'u32') view.setUint32(at, value, true);
+    else view.setInt32(at, value, true);
+    at += 4;
+  }
+}
+
+/** The params block of one launch. */
+export function packParams(entry: KernelEntry, params: Params): ArrayBuffer {
+  const block = new ArrayBuffer(paramBytes(entry));
+  writeParams(entry, params, new DataView(block), 0);
+  return block;
 }
 
 /** Checks that every binding has at least the elements that the params ask for; throws before any work. */

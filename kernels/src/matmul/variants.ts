@@ -1,6 +1,6 @@
 /** Ways to compute a product on WebGPU, and which to take where nobody measured. What each is worth: README.md. */
 import { type AdapterFacts, ceilDiv, grid1d, type Rule, type SubgroupMatrix, type Variant } from '../common/spec.ts';
-import { SUBGROUP_MATRIX } from '../common/variants.ts';
+import { DEFAULT_VARIANT, SUBGROUP_MATRIX } from '../common/variants.ts';
 import gemv from '../gen/matmul.gemv.wgsl.ts';
 import gemvNt from '../gen/matmul.gemv_nt.wgsl.ts';
 import quad from '../gen/matmul.quad.wgsl.ts';
@@ -192,13 +192,19 @@ const COST: Readonly<Record<string, readonly [rows: number, columns: number, cos
   small_64x16: [64, 16, 1.9],
 };
 
-function cheapest(s: Shape): string {
-  const cost = ([rows, columns, each]: readonly [number, number, number]) =>
-    ceilDiv(s.m, rows) * ceilDiv(s.n, columns) * rows * columns * each;
-  return Object.entries(COST).reduce((best, x) => (cost(x[1]) < cost(best[1]) ? x : best))[0];
+const TILES = Object.entries(COST);
+
+function cheapest({ m, n }: Shape): string {
+  let best = DEFAULT_VARIANT;
+  let least = Number.POSITIVE_INFINITY;
+  for (const [name, [rows, columns, each]] of TILES) {
+    const cost = ceilDiv(m, rows) * ceilDiv(n, columns) * rows * columns * each;
+    if (cost < least) [best, least] = [name, cost];
+  }
+  return best;
 }
 
 const SOFTWARE: readonly Rule[] = [
   { variant: 'gemv', when: () => true },
-  ...Object.keys(COST).map((variant) => ({ variant, when: (s: Shape) => cheapest(s) === variant })),
+  ...TILES.map(([variant]) => ({ variant, when: (s: Shape) => cheapest(s) === variant })),
 ];

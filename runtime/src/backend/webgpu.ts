@@ -5,15 +5,16 @@ import {
   type KernelEntry,
   type KernelSpec,
   type Params,
-  packParams,
   pickVariant,
   SUBGROUP_MATRIX,
   subgroupMatrixOf,
+  writeParams,
 } from '@eagrl/kernels';
 import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice, Variants } from '../backend.ts';
 import { type DispatchLog, reportDispatch, type Switches, scan } from '../debug.ts';
 import { DeviceError } from '../errors.ts';
 import { checkCopy, checkData, checkDispatch, checkLength, checkSlice, type OwnedBuffer, owned } from './check.ts';
+import { NumberKeys } from './number_keys.ts';
 import { BufferPool } from './webgpu_memory.ts';
 import { type Pipeline, Pipelines } from './webgpu_pipelines.ts';
 
@@ -64,13 +65,16 @@ export class WebgpuBackend implements Backend {
   readonly #pipelines: Pipelines;
   readonly #mostBytes: number;
   readonly #gpuIds = new WeakMap<GPUBuffer, number>();
-  readonly #bindGroups = new Map<string, GPUBindGroup>();
+  readonly #bindGroups = new NumberKeys<GPUBindGroup>(MAX_BIND_GROUPS);
+  /** What a bind group is known by, gathered anew at each dispatch: pipeline, scratch, and buffer, offset and length of each slice. */
+  readonly #groupFacts: number[] = [];
   readonly #dummies: GPUBuffer[] = [];
   /**
    * Params of the submit being gathered, on the host and on the device. One device buffer serves all submits: writeBuffer takes
    * its turn in the queue, so it changes the block only after the submits before it have read theirs.
    */
   readonly #paramsHost = new Uint8Array(MAX_PENDING * PARAM_STRIDE);
+  readonly #paramsView = new DataView(this.#paramsHost.buffer);
   readonly #params: GPUBuffer;
   readonly deviceTime?: (work: () => void) => Promise<number>;
   /** Buffers that commands not yet submitted name. */
@@ -274,7 +278,7 @@ export class WebgpuBackend implements Backend {
       this.#pool.give(between);
     }
     const offset = this.#pending * PARAM_STRIDE;
-    this.#paramsHost.set(new Uint8Array(packParams(entry, params)), offset);
+    writeParams(entry, params, this.#paramsView, offset);
     const pass = this.#computePass();
     pass.setBindGroup(0, group, [offset]);
     grids.forEach((grid, i) => {
@@ -369,7 +373,7 @@ export class WebgpuBackend implements Backend {
   /** A measured choice if there is one and it can run, else what the entry's rules say. */
   #pick(entry: KernelEntry, name: string, params: Params): string {
     if (!entry.variants) return 'default';
-    const measured = entry.shape && this.#picks.get(`${name} ${entry.shape(params)}`);
+    const measured = this.#picks.size > 0 && entry.shape && this.#picks.get(`${name} ${entry.shape(params)}`);
     if (measured && applicable(entry, params, this.#adapter).includes(measured)) return measured;
     return pickVariant(entry, params, this.#adapter);
   }
@@ -390,24 +394,26 @@ export class WebgpuBackend implements Backend {
     slices: readonly Slice[],
     scratch: GPUBuffer | undefined,
   ): GPUBindGroup {
-    let at = `${key}`;
-    if (scratch) at += `;${this.#idOf(scratch)}`;
-    for (let i = 0; i < buffers.length; i++) at += `;${buffers[i].gpuId},${slices[i].offset},${slices[i].length}`;
-    let group = this.#bindGroups.get(at);
-    if (!group) {
-      if (this.#bindGroups.size >= MAX_BIND_GROUPS) this.#bindGroups.clear();
-      const storage = buffers.map((b, binding) => {
-        const { offset, length } = slices[binding];
-        const resource = length === 0 ? { buffer: this.#dummy(binding) } : { buffer: b.gpu, offset: offset * 4, size: length * 4 };
-        return { binding, resource };
-      });
-      const params = { binding: buffers.length, resource: { buffer: this.#params, size: paramBytes } };
-      const entries: GPUBindGroupEntry[] = [...storage, params];
-      if (scratch) entries.push({ binding: entries.length, resource: { buffer: scratch } });
-      group = this.#device.createBindGroup({ label, layout, entries });
-      this.#bindGroups.set(at, group);
+    const facts = this.#groupFacts;
+    let n = 0;
+    facts[n++] = key;
+    facts[n++] = scratch ? this.#idOf(scratch) : -1;
+    for (let i = 0; i < buffers.length; i++) {
+      facts[n++] = buffers[i].gpuId;
+      facts[n++] = slices[i].offset;
+      facts[n++] = slices[i].length;
     }
-    return group;
+    const known = this.#bindGroups.get(facts, n);
+    if (known) return known;
+    const storage = buffers.map((b, binding) => {
+      const { offset, length } = slices[binding];
+      const resource = length === 0 ? { buffer: this.#dummy(binding) } : { buffer: b.gpu, offset: offset * 4, size: length * 4 };
+      return { binding, resource };
+    });
+    const params = { binding: buffers.length, resource: { buffer: this.#params, size: paramBytes } };
+    const entries: GPUBindGroupEntry[] = [...storage, params];
+    if (scratch) entries.push({ binding: entries.length, resource: { buffer: scratch } });
+    return this.#bindGroups.keep(facts, n, this.#device.createBindGroup({ label, layout, entries }));
   }
 
   /** A pooled buffer of at least `length` elements. */

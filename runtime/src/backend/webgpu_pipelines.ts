@@ -4,7 +4,7 @@ import {
   bindingLayout,
   type KernelEntry,
   type KernelSpec,
-  packParams,
+  paramBytes,
   pickable,
   type Variant,
   variantOf,
@@ -88,9 +88,7 @@ export class Pipelines {
 
   #keep(spec: KernelSpec, name: string, { label, variant, layout }: Described, passes: readonly GPUComputePipeline[]): Pipeline {
     const entry = spec.entries[name];
-    const zeros = Object.fromEntries(Object.keys(entry.params).map((k) => [k, 0]));
-    const paramBytes = packParams(entry, zeros).byteLength;
-    const made = { entry, variant, layout, passes, label, paramBytes, key: this.#nextKey++ };
+    const made = { entry, variant, layout, passes, label, paramBytes: paramBytes(entry), key: this.#nextKey++ };
     let variants = this.#ready.get(entry);
     if (!variants) this.#ready.set(entry, (variants = new Map()));
     variants.set(variant.name, made);
