@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { KernelSpec } from '@eagrl/kernels';
 import * as kernels from '@eagrl/kernels';
-import { loadTuning, openDevice } from '@eagrl/runtime';
+import { loadTuning, openDevice, ReferenceBackend } from '@eagrl/runtime';
 import { expect, test } from 'vitest';
 import { cases } from './cases/index.ts';
 import { copyCases, floorMs, fmaCase } from './floor/floor.ts';
@@ -18,6 +18,7 @@ import { relativeRms } from './lib/check.ts';
 import { measure } from './lib/measure.ts';
 import { own, threadCounts } from './lib/provider.ts';
 import type { Row } from './lib/report.ts';
+import { credible } from './lib/session.ts';
 import { QUICK, summary } from './lib/time.ts';
 import { tunable, tuneCases } from './lib/tune.ts';
 import { main } from './main.ts';
@@ -105,6 +106,22 @@ test('a wrong result is reported, not timed, and fails', async () => {
   expect(rows.map((r) => r.median_ms)).toEqual([null]);
   expect(rows[0].rel_err).toBeGreaterThan(1e-5);
   expect(out.find((line) => line.startsWith('bce/'))).toMatch(/WRONG, not timed: losses: relative RMS error/);
+});
+
+test('a peer that claims twice the rate of registers is reported, not timed; ours and one without a floor are taken at their word', () => {
+  const c = cases.find((x) => titleOf(x) === 'matmul/nn/f32/256x256x256') as (typeof cases)[number];
+  const time = summary([1]); // 33.6 MFLOP in 1 ms: 33.6 GFLOP/s
+  const measured = (peer: boolean) => ({ provider: { ...own('x', new ReferenceBackend(0)), peer }, verdict: { relErr: 1e-7 }, time });
+  const floor = (gflops: number) => ({ gflops, copies: [] });
+  const told = credible(c, measured(true), floor(16));
+  expect([told.time, told.verdict.relErr]).toEqual([undefined, 1e-7]);
+  expect(told.verdict.wrong).toBe('34 GFLOP/s where registers alone give 16: it did not do the work of every launch');
+  for (const fine of [
+    credible(c, measured(true), floor(17)),
+    credible(c, measured(false), floor(1)),
+    credible(c, measured(true), undefined),
+  ])
+    expect(fine.time).toBe(time);
 });
 
 test.each([

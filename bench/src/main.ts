@@ -104,7 +104,7 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
   const peers = await openPeers(options.peers, devices, print);
   const providers: Provider[] = [...ours, ...peers.providers];
   const budget = BUDGETS[extent];
-  const { floors, rows: kernelRows } = await runCases({ cases: chosen, providers, budget, wanted, print });
+  const { floors, rows: kernelRows, leftOut } = await runCases({ cases: chosen, providers, budget, wanted, print });
   const { rows: workRows, counts } = await runWorkloads(works, { backends, peers: peers.providers, wanted, floors, budget, print });
   const rows = [...kernelRows, ...workRows];
   for (const p of providers) await p.close();
@@ -122,6 +122,7 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
     workload: `${extent}: ${chosen.length} kernel cases, ${works.length} workloads, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms; took ${Math.round((Date.now() - Date.parse(date)) / 1e3)} s`,
     floors,
     peers: peers.status,
+    leftOut,
   };
   const receipt: Receipt = { run, rows, bars };
   if (options.receipt) print(`receipt: ${saveReceipt(receipt)}`);

@@ -17,6 +17,8 @@ export interface Run {
   readonly workload: string;
   readonly floors: Readonly<Record<string, Floor>>;
   readonly peers: readonly PeerStatus[];
+  /** Rows that this machine would have taken too long for. */
+  readonly leftOut?: readonly string[];
 }
 
 export interface PeerStatus {

@@ -1,5 +1,5 @@
 /** One run: floors, then every case on every provider. Knows neither Node nor the DOM. */
-import { copyCases, type Floor, fmaCase } from '../floor/floor.ts';
+import { copyCases, type Floor, floorMs, fmaCase } from '../floor/floor.ts';
 import { type BenchCase, titleOf } from './case.ts';
 import { type Measured, measure } from './measure.ts';
 import type { Provider } from './provider.ts';
@@ -19,7 +19,17 @@ export interface Outcome {
   /** By provider name. */
   readonly floors: Readonly<Record<string, Floor>>;
   readonly rows: readonly Row[];
+  /** Rows that were not measured: see LONGEST_MS. */
+  readonly leftOut: readonly string[];
 }
+
+/**
+ * A WebGPU adapter that needs longer for one launch at its own best rate is a CPU with work for a GPU, of which only minutes would be learnt; peers
+ * take up to 15 times their floor. Every GPU is far below.
+ */
+const LONGEST_MS = 100;
+/** Twice what registers alone give, and more: such a rate is of work that was not done. Below it may be noise. */
+const INCREDIBLE = 2;
 
 /** @throws Error when a floor is wrong or one of our kernels does not run; a wrong result is a row that says so. */
 export async function runCases({ cases, providers, budget, wanted, print }: Session): Promise<Outcome> {
@@ -29,17 +39,36 @@ export async function runCases({ cases, providers, budget, wanted, print }: Sess
     print,
   );
   const rows: Row[] = [];
+  const leftOut: string[] = [];
+  const floorOf = ({ floorOf: name }: Provider) => (name === undefined ? undefined : floors[name]);
   print(HEADER);
   for (const c of cases) {
-    const chosen = providers.filter((p) => wanted(`${titleOf(c)}/${p.name}`));
+    const asked = providers.filter((p) => wanted(`${titleOf(c)}/${p.name}`));
+    const tooLong = asked.filter((p) => {
+      const floor = floorOf(p);
+      return p.backend === 'webgpu' && floor !== undefined && floorMs(floor, c) > LONGEST_MS;
+    });
+    leftOut.push(...tooLong.map((p) => `${titleOf(c)}/${p.name}`));
+    const chosen = asked.filter((p) => !tooLong.includes(p));
     if (chosen.length === 0) continue;
     for (const m of await measure(c, chosen, budget)) {
-      const row = rowOf(c, m, m.provider.floorOf === undefined ? undefined : floors[m.provider.floorOf]);
+      const floor = floorOf(m.provider);
+      const row = rowOf(c, credible(c, m, floor), floor);
       rows.push(row);
       print(lineOf(row));
     }
   }
-  return { floors, rows };
+  if (leftOut.length > 0) print(`left out, ${LONGEST_MS} ms a launch or more even at the adapter's best rate: ${leftOut.join(', ')}`);
+  return { floors, rows, leftOut };
+}
+
+/** A peer's result is right, but one launch among many may have been skipped: then its rate gives it away. */
+export function credible(c: BenchCase, m: Measured, floor: Floor | undefined): Measured {
+  if (!m.time || !m.provider.peer || floor === undefined) return m;
+  const gflops = c.spec.entries[c.entry].flops(c.params) / m.time.median / 1e6;
+  if (gflops <= INCREDIBLE * floor.gflops) return m;
+  const wrong = `${gflops.toFixed(0)} GFLOP/s where registers alone give ${floor.gflops.toFixed(0)}: it did not do the work of every launch`;
+  return { ...m, time: undefined, deviceMs: undefined, verdict: { ...m.verdict, wrong } };
 }
 
 async function measureFloors(

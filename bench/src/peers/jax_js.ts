@@ -98,23 +98,29 @@ async function place(job: Job): Promise<Placed | undefined> {
   }
 }
 
+/** Every result is kept until it is computed: jax-js works when it must, and never on a result that is disposed of before. */
 function launching(held: readonly JaxArray[], f: (...args: JaxArray[]) => JaxArray, layout = (y: Float32Array) => y): Placed {
   const compiled = jax.jit(f);
-  let last: JaxArray | undefined;
+  let results: JaxArray[] = [];
+  const drop = (from: number) => {
+    for (const result of results.slice(0, from)) result.dispose();
+    results = results.slice(from);
+  };
   return {
     run() {
-      last?.dispose();
-      last = compiled(...held.map((a) => a.ref));
+      results.push(compiled(...held.map((a) => a.ref)));
     },
     async sync() {
-      await last?.blockUntilReady();
+      await jax.blockUntilReady(results);
+      drop(results.length - 1);
     },
     async output() {
+      const last = results.at(-1);
       if (!last) throw new Error('output before run');
       return layout(await last.ref.data());
     },
     free() {
-      last?.dispose();
+      drop(results.length);
       for (const a of held) a.dispose();
     },
   };
