@@ -31,7 +31,7 @@ export const USAGE = `npm run bench -- [flags]      times every kernel, after ch
   --full            long samples, shapes of real models, whole steps, every thread count, all peers
   --peers LIST      of ${PEERS.join(', ')}; all; none; default none, with --full all.
                     'npm run bench:peers' installs them
-  --receipt         write the receipt to bench/results/<date>-<commit>.jsonl
+  --receipt         write the receipt to bench/results/<date>-<commit>.jsonl; --full does so by itself
   --html FILE       write a report with plots
   --compare FILE    a receipt: faster, same or slower than it beyond the noise
   --tune SECONDS    instead of a run: measure the variants of the shapes on the WebGPU device, save the choice for loadTuning
@@ -67,7 +67,8 @@ export function parseOptions(argv: readonly string[]): Options {
     devices: parseDevices(device),
     extent: quick ? 'quick' : full ? 'full' : 'normal',
     peers: parsePeers(rest.peers ?? (full ? 'all' : 'none')),
-    receipt: rest.receipt ?? false,
+    // So long a run is not to be lost for want of a flag.
+    receipt: rest.receipt ?? full,
     compare: rest.compare,
     html: rest.html,
     tune: rest.tune === undefined ? undefined : parseSeconds(rest.tune),
