@@ -2,7 +2,7 @@
  * What the machine can do at best, measured in the same run and through the same launches as the kernels: the bandwidth of a copy
  * and the rate of multiply-adds that stay in registers. A kernel's floor is the longer of moving its bytes and doing its flops so.
  */
-import { ceilDiv, grid1d, type KernelSpec } from '@eagrl/kernels';
+import { ceilDiv, grid1d, type KernelEntry, type KernelSpec } from '@eagrl/kernels';
 import wasm from '../gen/floor.wasm.ts';
 import wgsl from '../gen/floor.wgsl.ts';
 import type { BenchCase } from '../lib/case.ts';
@@ -22,12 +22,29 @@ interface Fma {
   b: number;
 }
 
+/** A copy with `lanes` elements per thread on WebGPU; on WebAssembly they are all the same. */
+const copyEntry = (lanes: number): KernelEntry => ({
+  bindings: [
+    { name: 'y', dtype: 'f32', access: 'write' },
+    { name: 'x', dtype: 'f32', access: 'read' },
+  ],
+  params: { n: 'u32' },
+  size: ({ n }: Copy) => ({ y: n, x: n }),
+  grid: ({ n }: Copy) => grid1d(ceilDiv(n, 64 * lanes)),
+  phases: [{ export: 'floor_copy', work: ({ n }: Copy) => (4 * n) / COPY_BLOCK }],
+  flops: () => 0,
+  bytes: ({ n }: Copy) => 8 * n,
+});
+
+const copyRef = ({ y, x }: Buffers) => y.set(x);
+
 const floor: KernelSpec = {
   name: 'floor',
   wgsl,
   wasm,
   ref: {
-    floor_copy: ({ y, x }: Buffers) => y.set(x),
+    floor_copy: copyRef,
+    floor_copy_wide: copyRef,
     floor_fma: ({ y }: Buffers, { iters, a, b }: Fma) => {
       let sum = 0;
       for (let k = 1; k <= CHAINS; k++) {
@@ -39,18 +56,8 @@ const floor: KernelSpec = {
     },
   },
   entries: {
-    floor_copy: {
-      bindings: [
-        { name: 'y', dtype: 'f32', access: 'write' },
-        { name: 'x', dtype: 'f32', access: 'read' },
-      ],
-      params: { n: 'u32' },
-      size: ({ n }: Copy) => ({ y: n, x: n }),
-      grid: ({ n }: Copy) => grid1d(ceilDiv(n, 256)),
-      work: ({ n }: Copy) => (4 * n) / COPY_BLOCK,
-      flops: () => 0,
-      bytes: ({ n }: Copy) => 8 * n,
-    },
+    floor_copy: copyEntry(4),
+    floor_copy_wide: copyEntry(16),
     floor_fma: {
       bindings: [{ name: 'y', dtype: 'f32', access: 'write' }],
       params: { items: 'u32', iters: 'u32', a: 'f32', b: 'f32' },
@@ -66,15 +73,16 @@ const floor: KernelSpec = {
 /** Bytes that a copy moves, reads and writes together: from within a core's first cache to beyond most shared ones. */
 const COPY_BYTES = [32 << 10, 256 << 10, 2 << 20, 16 << 20, 64 << 20];
 
-const copyCase = (bytes: number): BenchCase => ({
+const copyCase = (entry: string, bytes: number): BenchCase => ({
   spec: floor,
-  entry: 'floor_copy',
+  entry,
   shape: `${bytes}B`,
   params: { n: bytes / 8 },
   inputs: (d) => ({ x: d.uniforms(bytes / 8) }),
 });
 
-export const copyCases: readonly BenchCase[] = COPY_BYTES.map(copyCase);
+/** Copies of the same bytes: what every backend runs, and another form that WebGPU tries as well. */
+export const copyCases = COPY_BYTES.map((bytes) => ({ plain: copyCase('floor_copy', bytes), wide: copyCase('floor_copy_wide', bytes) }));
 
 /** Enough threads for a large GPU; 0.2 GFLOP, which one core does in some milliseconds. */
 export const fmaCase: BenchCase = {
@@ -86,7 +94,7 @@ export const fmaCase: BenchCase = {
 };
 
 export interface Floor {
-  /** Ascending in bytes. */
+  /** Ascending in bytes; each the faster of its copies. */
   readonly copies: readonly { readonly bytes: number; readonly gbps: number }[];
   readonly gflops: number;
 }

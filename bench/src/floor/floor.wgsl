@@ -1,7 +1,8 @@
 alias elem = f32;
 // What a kernel cannot beat: y = x over n elements (n a multiple of 4), and multiply-adds that never leave registers.
+// floor_copy_wide: the same with 64 bytes per thread, which some adapters move faster (n a multiple of 16).
 // floor_fma: y[i] = sum of 12 chains, each `iters` times acc = acc * a + b; a and b are params, so that nothing folds.
-// One thread per vec4 of floor_copy, and per item of floor_fma.
+// One thread per vec4 of floor_copy, per matrix of floor_copy_wide and per item of floor_fma.
 
 const WG: u32 = 64u;
 
@@ -17,6 +18,15 @@ struct FmaParams { items: u32, iters: u32, a: f32, b: f32 }
 fn floor_copy(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
   let i = (wid.x + wid.y * nwg.x) * WG + t;
   if (4u * i < p_copy.n) { y[i] = x[i]; }
+}
+
+@group(0) @binding(0) var<storage, read_write> y_wide: array<mat4x4f>;
+@group(0) @binding(1) var<storage, read> x_wide: array<mat4x4f>;
+
+@compute @workgroup_size(WG)
+fn floor_copy_wide(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
+  let i = (wid.x + wid.y * nwg.x) * WG + t;
+  if (16u * i < p_copy.n) { y_wide[i] = x_wide[i]; }
 }
 
 @compute @workgroup_size(WG)

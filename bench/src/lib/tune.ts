@@ -3,10 +3,10 @@ import { entryOf } from '@eagrl/kernels';
 import { type Backend, saveTuning, type TunedShape, type Tuning, tune } from '@eagrl/runtime';
 import type { BenchCase } from './case.ts';
 
-/** Whether its entry has variants, and any numbers will do as inputs. */
+/** Whether its entry has variants to choose from, and any numbers will do as inputs. */
 export function tunable({ spec, entry }: BenchCase): boolean {
   const { variants = [], bindings } = entryOf(spec, entry);
-  return variants.length > 0 && bindings.every((b) => b.dtype === 'f32');
+  return variants.some((v) => !v.alone) && bindings.every((b) => b.dtype === 'f32');
 }
 
 /** `matmul_nt 512x704x256x1  quad  quad 1.20  default 1.61` and so on, milliseconds, fastest first. */

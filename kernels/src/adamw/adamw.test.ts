@@ -5,12 +5,12 @@
  * Ten steps from zero moments against torch.optim.AdamW's published recurrence written out for one element.
  */
 import { launchRef, launchWasm, launchWebgpu } from '@eagrl/kernels';
-import { assertClose, type Random, TOLERANCE, testDevice, testKernel } from '@eagrl/testing';
+import { assertClose, type Random, TOLERANCE, testDevice, testKernel, testVariant } from '@eagrl/testing';
 import { expect, test } from 'vitest';
 import { adamw } from './adamw.ts';
 
-testKernel(adamw, 'grad_norm_partial', [
-  ...[1, 7, 8, 9, 255, 257, 4095, 4096, 4097, 10_000].map((n) => ({
+const partials = [
+  ...[1, 7, 8, 9, 16, 255, 257, 4080, 4095, 4096, 4097, 4112, 10_000].map((n) => ({
     title: `n=${n}`,
     params: { n },
     inputs: (r: Random) => ({ grad: r.normals(n) }),
@@ -18,9 +18,9 @@ testKernel(adamw, 'grad_norm_partial', [
   })),
   ...[Number.NaN, Number.POSITIVE_INFINITY, 1e30].map((bad) => ({
     title: `one ${bad} in the second chunk`,
-    params: { n: 9000 },
+    params: { n: 9008 },
     inputs: (r: Random) => {
-      const grad = r.normals(9000);
+      const grad = r.normals(9008);
       grad[5000] = bad;
       // Given, so that a NaN cannot be the poison of an element that was not written.
       return { grad, partials: new Float32Array(3) };
@@ -29,7 +29,9 @@ testKernel(adamw, 'grad_norm_partial', [
     compare: (name: string) => (name === 'partials' && bad === 1e30 ? ([2, 3] as const) : undefined),
     tolerance: TOLERANCE.reduction,
   })),
-]);
+];
+testKernel(adamw, 'grad_norm_partial', partials);
+testVariant(adamw, 'grad_norm_partial', 'thread_per_chunk', partials);
 
 testKernel(adamw, 'grad_norm_finish', [
   ...[1, 3, 4, 5, 255, 256, 257, 900].map((count) => ({
@@ -73,38 +75,42 @@ const state = (r: Random, n: number, scale = 1) => ({
   decay: Float32Array.from({ length: Math.ceil(n / 64) }, (_, i) => [1, 0, 0.5][i % 3]),
 });
 
-testKernel(adamw, 'adamw', [
-  ...[1, 3, 4, 63, 64, 65, 255, 257, 1000].map((n) => ({
+const updates = [
+  ...[1, 3, 4, 63, 64, 65, 255, 257, 1000, 2052].map((n) => ({
     title: `n=${n}`,
     params: { n, ...hyper(3) },
     inputs: (r: Random) => ({ ...state(r, n), norm: Float32Array.of(5, 0.2) }),
     tolerance: TOLERANCE.transcendental,
   })),
-  ...[1e-12, 1e8].map((scale) => ({
-    title: `gradients of ${scale}`,
-    params: { n: 70, ...hyper(1000) },
-    inputs: (r: Random) => ({ ...state(r, 70, scale), norm: Float32Array.of(1, 1) }),
-    // v runs from 1e-24 to 1e16: only a relative bound says anything.
-    tolerance: { rel: 1e-5, abs: 1e-30 },
-  })),
-  {
-    title: 'first step, some gradients zero',
-    params: { n: 70, ...hyper(1) },
-    inputs: (r: Random) => ({
-      ...state(r, 70),
-      grad: r.normals(70).map((g, i) => (i % 3 ? g : 0)),
-      m: new Float32Array(70),
-      v: new Float32Array(70),
-      norm: Float32Array.of(1, 1),
-    }),
-    tolerance: TOLERANCE.transcendental,
-  },
-]);
+  ...[70, 72].flatMap((n) => [
+    ...[1e-12, 1e8].map((scale) => ({
+      title: `gradients of ${scale}, n=${n}`,
+      params: { n, ...hyper(1000) },
+      inputs: (r: Random) => ({ ...state(r, n, scale), norm: Float32Array.of(1, 1) }),
+      // v runs from 1e-24 to 1e16: only a relative bound says anything.
+      tolerance: { rel: 1e-5, abs: 1e-30 },
+    })),
+    {
+      title: `first step, some gradients zero, n=${n}`,
+      params: { n, ...hyper(1) },
+      inputs: (r: Random) => ({
+        ...state(r, n),
+        grad: r.normals(n).map((g, i) => (i % 3 ? g : 0)),
+        m: new Float32Array(n),
+        v: new Float32Array(n),
+        norm: Float32Array.of(1, 1),
+      }),
+      tolerance: TOLERANCE.transcendental,
+    },
+  ]),
+];
+testKernel(adamw, 'adamw', updates);
+testVariant(adamw, 'adamw', 'vec4', updates);
 
 for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
-  for (const backend of ['wasm', 'webgpu']) {
+  for (const backend of ['wasm', 'default', 'vec4']) {
     test(`adamw ${backend} leaves param, m and v untouched when the norm is ${bad}`, async () => {
-      const n = 70;
+      const n = 72;
       const params = { n, ...hyper(2) };
       const before = {
         param: new Float32Array(n).fill(1),
@@ -117,7 +123,7 @@ for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
       const after =
         backend === 'wasm'
           ? launchWasm(adamw, 'adamw', before, params)
-          : await launchWebgpu(await testDevice(), adamw, 'adamw', before, params);
+          : await launchWebgpu(await testDevice(), adamw, 'adamw', before, params, backend);
       for (const name of ['param', 'm', 'v'] as const) expect(after[name]).toEqual(before[name]);
     });
   }

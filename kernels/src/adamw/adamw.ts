@@ -1,6 +1,7 @@
-import { ceilDiv, f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import { ceilDiv, f32, grid1d, type KernelSpec, type Variant } from '../common/spec.ts';
 import wasm from '../gen/adamw.wasm.ts';
 import wgsl from '../gen/adamw.wgsl.ts';
+import wide from '../gen/adamw.wide.wgsl.ts';
 import * as ref from './adamw.ref.ts';
 
 interface Flat {
@@ -10,10 +11,28 @@ interface Partials {
   count: number;
 }
 
-/** Elements of grad per entry of `partials`, elements per entry of `decay`, and threads per workgroup of the update. */
+/** Elements of grad per entry of `partials`, elements per entry of `decay`, threads per workgroup of the update and of the sums. */
 const CHUNK = 4096;
 const DECAY_BLOCK = 64;
 const WG = 256;
+const SUM_WG = 64;
+
+/** For adapters that compute on the CPU: no lanes of chunks, so no barrier. */
+const THREAD_PER_CHUNK: Variant = {
+  name: 'thread_per_chunk',
+  applies: ({ n }: Flat) => n % 16 === 0,
+  ordered: false,
+  passes: [{ wgsl: wide, entry: 'grad_norm_partial', grid: ({ n }: Flat) => grid1d(ceilDiv(n, CHUNK * SUM_WG)) }],
+};
+
+/** Four elements per thread, each as the entry's own WGSL computes it; not measured against it, as no random numbers are moments. */
+const VEC4: Variant = {
+  name: 'vec4',
+  applies: ({ n }: Flat) => n % 4 === 0,
+  ordered: true,
+  alone: true,
+  passes: [{ wgsl: wide, entry: 'adamw', grid: ({ n }: Flat) => grid1d(ceilDiv(n, 4 * WG)) }],
+};
 
 /**
  * AdamW with clipping by global norm over one flat list of n parameters; the norm never leaves the device.
@@ -31,6 +50,9 @@ export const adamw = {
       bindings: [f32('partials', 'write'), f32('grad')],
       params: { n: 'u32' },
       size: ({ n }: Flat) => ({ partials: ceilDiv(n, CHUNK), grad: n }),
+      variants: [THREAD_PER_CHUNK],
+      rules: ({ software }) => (software ? [{ variant: THREAD_PER_CHUNK.name, when: () => true }] : []),
+      shape: ({ n }: Flat) => `${n}`,
       grid: ({ n }: Flat) => grid1d(ceilDiv(n, CHUNK)),
       work: ({ n }: Flat) => ceilDiv(n, CHUNK),
       flops: ({ n }: Flat) => 2 * n,
@@ -57,6 +79,9 @@ export const adamw = {
         bias_correction1: 'f32',
         bias_correction2: 'f32',
       },
+      variants: [VEC4],
+      rules: () => [{ variant: VEC4.name, when: () => true }],
+      shape: ({ n }: Flat) => `${n}`,
       size: ({ n }: Flat) => ({ param: n, m: n, v: n, grad: n, decay: ceilDiv(n, DECAY_BLOCK), norm: 2 }),
       grid: ({ n }: Flat) => grid1d(ceilDiv(n, WG)),
       work: ({ n }: Flat) => ceilDiv(n, DECAY_BLOCK),

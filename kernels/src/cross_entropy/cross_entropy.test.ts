@@ -28,34 +28,34 @@ const cases = [
     inputs: (r: Random) => ({ logits: r.normals(rows * vocab, 3), targets: r.ints(rows, vocab), weights: r.normals(rows) }),
     tolerance: TOLERANCE.reduction,
   })),
-  {
-    title: 'ties, outlier on and off the target, masked, offset',
-    params: { rows: 5, vocab: 70 },
+  ...[70, 80].map((vocab) => ({
+    title: `ties, outlier on and off the target, masked, offset, vocab=${vocab}`,
+    params: { rows: 5, vocab },
     inputs: () => ({
-      logits: Float32Array.from({ length: 350 }, (_, at) => {
-        const [i, c] = [Math.floor(at / 70), at % 70];
+      logits: Float32Array.from({ length: 5 * vocab }, (_, at) => {
+        const [i, c] = [Math.floor(at / vocab), at % vocab];
         return [-1e30, c === 11 ? 80 : -c, c === 12 ? 80 : -c, c % 2 ? -3.4e38 : c / 7, 1000 + (c % 8)][i];
       }),
       targets: Uint32Array.of(0, 11, 11, 4, 69),
       weights: Float32Array.of(1, 1, 1, 0.25, 2),
     }),
     tolerance: TOLERANCE.reduction,
-  },
-  {
-    title: 'weight 0 with NaN logits',
-    params: { rows: 2, vocab: 9 },
+  })),
+  ...[9, 32].map((vocab) => ({
+    title: `weight 0 with NaN logits, vocab=${vocab}`,
+    params: { rows: 2, vocab },
     inputs: () => ({
-      logits: Float32Array.from({ length: 18 }, (_, at) => (at < 9 ? Number.NaN : at)),
+      logits: Float32Array.from({ length: 2 * vocab }, (_, at) => (at < vocab ? Number.NaN : at)),
       targets: Uint32Array.of(0xffffffff, 2),
       weights: Float32Array.of(0, 1),
     }),
     tolerance: TOLERANCE.reduction,
-  },
+  })),
 ];
 
 for (const entry of ['cross_entropy', 'cross_entropy_fwd']) {
   testKernel(crossEntropy, entry, cases);
-  testVariant(crossEntropy, entry, 'thread_per_row', cases);
+  for (const variant of ['thread_per_row', 'thread_per_row_wide']) testVariant(crossEntropy, entry, variant, cases);
 }
 
 test('cross_entropy ref gradient equals finite differences of cross_entropy_fwd ref', () => {

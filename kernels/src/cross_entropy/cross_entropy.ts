@@ -2,6 +2,7 @@ import { rowGrid, threadPerRow } from '../common/lanes.ts';
 import { f32, type KernelSpec, u32 } from '../common/spec.ts';
 import wasm from '../gen/cross_entropy.wasm.ts';
 import wgsl from '../gen/cross_entropy.wgsl.ts';
+import wide from '../gen/cross_entropy.wide.wgsl.ts';
 import * as ref from './cross_entropy.ref.ts';
 
 interface Shape {
@@ -27,7 +28,7 @@ export const crossEntropy = {
       bindings: [f32('losses', 'write'), f32('logits', 'read_write'), u32('targets'), f32('weights')],
       params,
       size,
-      ...threadPerRow(wgsl, 'cross_entropy', FEWEST),
+      ...threadPerRow({ entry: 'cross_entropy', wide, wgsl, fewest: FEWEST }),
       grid: ({ rows, vocab }: Shape) => rowGrid(rows, vocab, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 5 * rows * vocab,
@@ -37,7 +38,7 @@ export const crossEntropy = {
       bindings: [f32('losses', 'write'), f32('logits'), u32('targets'), f32('weights')],
       params,
       size,
-      ...threadPerRow(wgsl, 'cross_entropy_fwd', FEWEST),
+      ...threadPerRow({ entry: 'cross_entropy_fwd', wide, wgsl, fewest: FEWEST }),
       grid: ({ rows, vocab }: Shape) => rowGrid(rows, vocab, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 4 * rows * vocab,

@@ -4,7 +4,7 @@
  * the lowest finite value, huge offsets, dlogprobs of 0 over NaN logits. Backward against finite differences of the oracle's logprobs.
  */
 import { launchRef } from '@eagrl/kernels';
-import { assertClose, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { test } from 'vitest';
 import { lmHead } from './lm_head.ts';
 
@@ -18,6 +18,7 @@ const shapes = [
   [5, 123, 1],
   [2, 2051, 1],
   [1, 5003, 1],
+  ...[16, 48, 2064].map((vocab) => [3, vocab, 1.5]), // what the wide form takes
 ];
 
 const row = (vocab: number, f: (i: number) => number) => Float32Array.from({ length: vocab }, (_, i) => f(i));
@@ -26,10 +27,17 @@ const hostile = [
   { title: 'all equal', vocab: 7, inv_temperature: 1, logits: row(7, () => -1e30) },
   { title: 'outlier', vocab: 300, inv_temperature: 2, logits: row(300, (i) => (i === 11 ? 80 : -i * 3)) },
   { title: 'masked, doubled by the temperature', vocab: 300, inv_temperature: 2, logits: row(300, (i) => (i % 2 ? i / 30 : -3.4e38)) },
+  {
+    title: 'masked, 16 columns at a time',
+    vocab: 304,
+    inv_temperature: 2,
+    logits: row(304, (i) => (i < 100 && i !== 3 ? -3.4e38 : i / 30)),
+  },
+  { title: 'outlier, 16 columns at a time', vocab: 304, inv_temperature: 2, logits: row(304, (i) => (i === 40 ? 80 : -i * 3)) },
   { title: 'offset of 1000', vocab: 65, inv_temperature: 1, logits: row(65, (i) => 1000 + (i % 8)) },
 ];
 
-testKernel(lmHead, 'lm_head_logprob', [
+const forward = [
   ...shapes.map(([rows, vocab, inv_temperature]) => ({
     title: `rows=${rows} vocab=${vocab} inv_temperature=${inv_temperature}`,
     params: { rows, vocab, inv_temperature },
@@ -42,7 +50,9 @@ testKernel(lmHead, 'lm_head_logprob', [
     inputs: () => ({ logits, targets: Uint32Array.of(3) }),
     tolerance: TOLERANCE.reduction,
   })),
-]);
+];
+testKernel(lmHead, 'lm_head_logprob', forward);
+testVariant(lmHead, 'lm_head_logprob', 'thread_per_row_wide', forward);
 
 const backward = (
   logits: Float32Array<ArrayBuffer>,
@@ -54,18 +64,18 @@ const backward = (
   return { logits, targets, lse: Float32Array.from(lse), dlogprobs };
 };
 
-testKernel(lmHead, 'lm_head_dlogits', [
-  {
-    title: 'dlogprobs 0 over NaN logits',
-    params: { rows: 2, vocab: 9, inv_temperature: 1 },
+const backwards = [
+  ...[9, 32].map((vocab) => ({
+    title: `dlogprobs 0 over NaN logits, vocab=${vocab}`,
+    params: { rows: 2, vocab, inv_temperature: 1 },
     inputs: () => ({
-      logits: Float32Array.from({ length: 18 }, (_, at) => (at < 9 ? Number.NaN : at / 9)),
+      logits: Float32Array.from({ length: 2 * vocab }, (_, at) => (at < vocab ? Number.NaN : at / vocab)),
       targets: Uint32Array.of(0, 8),
       lse: Float32Array.of(Number.NaN, 4),
       dlogprobs: Float32Array.of(0, -1),
     }),
     tolerance: TOLERANCE.reduction,
-  },
+  })),
   ...shapes.map(([rows, vocab, inv_temperature]) => ({
     title: `rows=${rows} vocab=${vocab} inv_temperature=${inv_temperature}`,
     params: { rows, vocab, inv_temperature },
@@ -87,7 +97,9 @@ testKernel(lmHead, 'lm_head_dlogits', [
       inputs: (_: Random, params: object) => backward(logits, Uint32Array.of(3), Float32Array.of(-0.5), params),
       tolerance: TOLERANCE.reduction,
     })),
-]);
+];
+testKernel(lmHead, 'lm_head_dlogits', backwards);
+testVariant(lmHead, 'lm_head_dlogits', 'thread_per_row_wide', backwards);
 
 test('lm_head_dlogits ref equals finite differences of lm_head_logprob ref', () => {
   const r = new Random('lm_head fd');

@@ -1,12 +1,16 @@
+import { threadPerRow } from '../common/lanes.ts';
 import { f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
 import wasm from '../gen/lm_head.wasm.ts';
 import wgsl from '../gen/lm_head.wgsl.ts';
+import wide from '../gen/lm_head.wide.wgsl.ts';
 import * as ref from './lm_head.ref.ts';
 
 interface Shape {
   rows: number;
   vocab: number;
 }
+/** Rows that keep the cores of a CPU busy with a thread each. */
+const FEWEST = 32;
 const params = { rows: 'u32', vocab: 'u32', inv_temperature: 'f32' } as const;
 
 /**
@@ -23,6 +27,7 @@ export const lmHead = {
       bindings: [f32('logprobs', 'write'), f32('entropy', 'write'), f32('lse', 'write'), f32('logits'), u32('targets')],
       params,
       size: ({ rows, vocab }: Shape) => ({ logprobs: rows, entropy: rows, lse: rows, logits: rows * vocab, targets: rows }),
+      ...threadPerRow({ entry: 'lm_head_logprob', wide, fewest: FEWEST }),
       grid: ({ rows }: Shape) => grid1d(rows),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 7 * rows * vocab,
@@ -32,6 +37,7 @@ export const lmHead = {
       bindings: [f32('logits', 'read_write'), u32('targets'), f32('lse'), f32('dlogprobs')],
       params,
       size: ({ rows, vocab }: Shape) => ({ logits: rows * vocab, targets: rows, lse: rows, dlogprobs: rows }),
+      ...threadPerRow({ entry: 'lm_head_dlogits', wide, fewest: FEWEST }),
       grid: ({ rows }: Shape) => grid1d(rows),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 4 * rows * vocab,

@@ -36,15 +36,15 @@ const forward: KernelCase[] = [
     inputs: (r: Random) => ({ x: r.normals(rows * cols, 2), weight: r.normals(cols) }),
     tolerance: TOLERANCE.transcendental,
   })),
-  {
-    title: 'a row of zeros, one outlier',
-    params: { rows: 3, cols: 70, eps },
-    inputs: (r) => ({ x: hostile(r, 3, 70), weight: r.normals(70) }),
+  ...[70, 80].map((cols) => ({
+    title: `a row of zeros, one outlier, cols=${cols}`,
+    params: { rows: 3, cols, eps },
+    inputs: (r: Random) => ({ x: hostile(r, 3, cols), weight: r.normals(cols) }),
     tolerance: TOLERANCE.transcendental,
-  },
+  })),
 ];
 testKernel(rmsnorm, 'rmsnorm_fwd', forward);
-testVariant(rmsnorm, 'rmsnorm_fwd', 'thread_per_row', forward);
+for (const variant of ['thread_per_row', 'thread_per_row_wide']) testVariant(rmsnorm, 'rmsnorm_fwd', variant, forward);
 
 const backwardX: KernelCase[] = [
   ...SHAPES.map(([rows, cols]) => ({
@@ -53,15 +53,15 @@ const backwardX: KernelCase[] = [
     inputs: (r: Random) => saved(r, rows, cols),
     tolerance: TOLERANCE.reduction,
   })),
-  {
-    title: 'a row of zeros, one outlier',
-    params: { rows: 3, cols: 70 },
-    inputs: (r) => saved(r, 3, 70, hostile(r, 3, 70)),
+  ...[70, 80].map((cols) => ({
+    title: `a row of zeros, one outlier, cols=${cols}`,
+    params: { rows: 3, cols },
+    inputs: (r: Random) => saved(r, 3, cols, hostile(r, 3, cols)),
     tolerance: TOLERANCE.reduction,
-  },
+  })),
 ];
 testKernel(rmsnorm, 'rmsnorm_bwd_dx', backwardX);
-testVariant(rmsnorm, 'rmsnorm_bwd_dx', 'thread_per_row', backwardX);
+for (const variant of ['thread_per_row', 'thread_per_row_wide']) testVariant(rmsnorm, 'rmsnorm_bwd_dx', variant, backwardX);
 
 const backwardWeight: KernelCase[] = [
   ...SHAPES.map(([rows, cols]) => ({

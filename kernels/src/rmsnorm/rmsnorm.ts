@@ -2,6 +2,7 @@ import { rowGrid, threadPerRow } from '../common/lanes.ts';
 import { ceilDiv, f32, grid1d, type KernelSpec, type Variant } from '../common/spec.ts';
 import wasm from '../gen/rmsnorm.wasm.ts';
 import wgsl from '../gen/rmsnorm.wgsl.ts';
+import wide from '../gen/rmsnorm.wide.wgsl.ts';
 import * as ref from './rmsnorm.ref.ts';
 
 interface Shape {
@@ -35,7 +36,8 @@ export const rmsnorm = {
       bindings: [f32('y', 'write'), f32('rstd', 'write'), f32('x'), f32('weight')],
       params: { ...params, eps: 'f32' },
       size: ({ rows, cols }: Shape) => ({ y: rows * cols, rstd: rows, x: rows * cols, weight: cols }),
-      ...threadPerRow(wgsl, 'rmsnorm_fwd', 1), // not by rows: a sampled token must not depend on who else is in the batch
+      // Not by rows: a sampled token must not depend on who else is in the batch.
+      ...threadPerRow({ entry: 'rmsnorm_fwd', wide, wgsl, fewest: 1 }),
       grid,
       work,
       flops: ({ rows, cols }: Shape) => 4 * rows * cols,
@@ -45,7 +47,7 @@ export const rmsnorm = {
       bindings: [f32('dx', 'write'), f32('dy'), f32('x'), f32('weight'), f32('rstd')],
       params,
       size: ({ rows, cols }: Shape) => ({ dx: rows * cols, dy: rows * cols, x: rows * cols, weight: cols, rstd: rows }),
-      ...threadPerRow(wgsl, 'rmsnorm_bwd_dx', 1),
+      ...threadPerRow({ entry: 'rmsnorm_bwd_dx', wide, wgsl, fewest: 1 }),
       grid,
       work,
       flops: ({ rows, cols }: Shape) => 7 * rows * cols,

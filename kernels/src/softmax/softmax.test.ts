@@ -17,6 +17,7 @@ const shapes = [
   [2, 65],
   [5, 123],
   [2, 2051],
+  ...[16, 48, 2064].map((cols) => [3, cols]), // what the wide form takes
   [19, 33], // rows that share a workgroup on WebGPU, the last one not full
 ];
 
@@ -45,9 +46,20 @@ const forward = [
     inputs: () => ({ x: Float32Array.from({ length: 9 }, (_, i) => (i % 2 ? -3.4e38 : i)) }),
     tolerance: TOLERANCE.transcendental,
   },
+  {
+    title: 'equal, outlier, masked, 16 columns at a time',
+    params: { rows: 3, cols: 64 },
+    inputs: () => ({
+      x: Float32Array.from({ length: 192 }, (_, at) => {
+        const [i, c] = [Math.floor(at / 64), at % 64];
+        return [-1e30, c === 40 ? 80 : -c * 3, c < 33 ? -3.4e38 : c / 7][i];
+      }),
+    }),
+    tolerance: TOLERANCE.transcendental,
+  },
 ];
 testKernel(softmax, 'softmax_fwd', forward);
-testVariant(softmax, 'softmax_fwd', 'thread_per_row', forward);
+for (const variant of ['thread_per_row', 'thread_per_row_wide']) testVariant(softmax, 'softmax_fwd', variant, forward);
 
 const backward = shapes.map(([rows, cols]) => ({
   title: `rows=${rows} cols=${cols}`,
@@ -60,7 +72,7 @@ const backward = shapes.map(([rows, cols]) => ({
   tolerance: TOLERANCE.reduction,
 }));
 testKernel(softmax, 'softmax_bwd', backward);
-testVariant(softmax, 'softmax_bwd', 'thread_per_row', backward);
+for (const variant of ['thread_per_row', 'thread_per_row_wide']) testVariant(softmax, 'softmax_bwd', variant, backward);
 
 test('softmax_bwd ref equals finite differences of softmax_fwd ref', () => {
   const r = new Random('softmax fd');

@@ -2,6 +2,7 @@ import { rowGrid, threadPerRow } from '../common/lanes.ts';
 import { f32, type KernelSpec } from '../common/spec.ts';
 import wasm from '../gen/softmax.wasm.ts';
 import wgsl from '../gen/softmax.wgsl.ts';
+import wide from '../gen/softmax.wide.wgsl.ts';
 import * as ref from './softmax.ref.ts';
 
 interface Shape {
@@ -23,7 +24,7 @@ export const softmax = {
       bindings: [f32('y', 'write'), f32('x')],
       params,
       size: ({ rows, cols }: Shape) => ({ y: rows * cols, x: rows * cols }),
-      ...threadPerRow(wgsl, 'softmax_fwd', FEWEST),
+      ...threadPerRow({ entry: 'softmax_fwd', wide, wgsl, fewest: FEWEST }),
       grid: ({ rows, cols }: Shape) => rowGrid(rows, cols, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, cols }: Shape) => 5 * rows * cols,
@@ -33,7 +34,7 @@ export const softmax = {
       bindings: [f32('dx', 'write'), f32('dy'), f32('y')],
       params,
       size: ({ rows, cols }: Shape) => ({ dx: rows * cols, dy: rows * cols, y: rows * cols }),
-      ...threadPerRow(wgsl, 'softmax_bwd', FEWEST),
+      ...threadPerRow({ entry: 'softmax_bwd', wide, wgsl, fewest: FEWEST }),
       grid: ({ rows, cols }: Shape) => rowGrid(rows, cols, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, cols }: Shape) => 4 * rows * cols,
