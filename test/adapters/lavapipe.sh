@@ -20,9 +20,11 @@ from=${suites##* }
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/eagrl/lavapipe-$version
 if [ ! -f "$folder/icd.json" ]; then
   codename=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
-  command -v apt-get dpkg-deb >/dev/null && { [ "$version" = 26 ] || [ "$codename" = bookworm ]; } ||
-    fail "$version installs itself on Debian 12 (bookworm) only, this is '${codename:-unknown}'. Elsewhere install Mesa 24 or newer and run" \
-      "EAGRL_TEST_ADAPTER=system VK_DRIVER_FILES=<its lvp_icd json> npx vitest run kernels -t webgpu"
+  elsewhere='Elsewhere install Mesa 24 or newer and run EAGRL_TEST_ADAPTER=system VK_DRIVER_FILES=<its lvp_icd json> npx vitest run kernels -t webgpu'
+  [ "$version" = 25 ] ||
+    elsewhere='Elsewhere, on a driver with subgroup matrices: EAGRL_TEST_ADAPTER=system EAGRL_SUBGROUP_MATRIX=1 npx vitest run kernels -t subgroup_matrix'
+  { command -v apt-get && command -v dpkg-deb; } >/dev/null || fail "$version installs itself with apt-get and dpkg-deb, which are not here. $elsewhere"
+  [ "$version" = 26 ] || [ "$codename" = bookworm ] || fail "25 installs itself on Debian 12 (bookworm) only, this is '${codename:-unknown}'. $elsewhere"
   fresh=$folder.$$
   trap 'rm -rf "$fresh"' EXIT
   mkdir -p "$fresh"/lists/partial "$fresh"/cache/archives/partial "$fresh"/root
