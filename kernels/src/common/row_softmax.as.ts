@@ -1,5 +1,5 @@
 // One row of a softmax: its maximum and the sums under it, in f32. Twin of row_softmax.wgsl.
-import { exp1, exp1_le0, exp4, exp4_le0, hmax4, hsum4 } from './simd.as';
+import { TLS, exp1, exp1_le0, exp4, exp4_le0, hmax4, hsum4 } from './simd.as';
 
 /** Columns summed by themselves before they join the row's sum, so that a 152k-wide row is summed as exactly as a 2k-wide one. */
 const BLOCK: i32 = 2048;
@@ -30,12 +30,14 @@ export function row_max(x: usize, cols: i32): f32 {
 
 /**
  * Returns l = sum exp(x - m), m the row's maximum, and stores exp(x - m) at `e` if `keep`; e may be x itself. Two chains per turn hide
- * each other's latency.
+ * each other's latency. `next`: a row of as many columns that is wanted soon; one load per turn brings it into cache while the
+ * processor is busy with exp. What was loaded ends in scratch, or the compiler would leave the loads out.
  */
 // @ts-ignore: decorator
 @inline
-function exp_sum(e: usize, x: usize, cols: i32, m: f32, keep: bool): f32 {
+function exp_sum(e: usize, x: usize, cols: i32, m: f32, keep: bool, next: usize): f32 {
   const m4 = f32x4.splat(m);
+  let touched: u32 = 0;
   let l: f32 = 0;
   for (let from = 0; from < cols; from += BLOCK) {
     const to = min(from + BLOCK, cols);
@@ -44,6 +46,7 @@ function exp_sum(e: usize, x: usize, cols: i32, m: f32, keep: bool): f32 {
     let l1 = f32x4.splat(0);
     for (let c = from; c < vec; c += 8) {
       const o = (<usize>c) << 2;
+      touched |= load<u32>(next + o);
       const e0 = exp4_le0(f32x4.sub(v128.load(x + o), m4));
       const e1 = exp4_le0(f32x4.sub(v128.load(x + o, 16), m4));
       if (keep) {
@@ -62,15 +65,16 @@ function exp_sum(e: usize, x: usize, cols: i32, m: f32, keep: bool): f32 {
     }
     l += lb;
   }
+  store<u32>(TLS, touched);
   return l;
 }
 
-export function row_exp(e: usize, x: usize, cols: i32, m: f32): f32 {
-  return exp_sum(e, x, cols, m, true);
+export function row_exp(e: usize, x: usize, cols: i32, m: f32, next: usize): f32 {
+  return exp_sum(e, x, cols, m, true, next);
 }
 
-export function row_exp_sum(x: usize, cols: i32, m: f32): f32 {
-  return exp_sum(0, x, cols, m, false);
+export function row_exp_sum(x: usize, cols: i32, m: f32, next: usize): f32 {
+  return exp_sum(0, x, cols, m, false, next);
 }
 
 /** x *= s */

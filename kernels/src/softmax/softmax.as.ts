@@ -8,7 +8,7 @@ export function softmax_fwd(y: usize, x: usize, rows: i32, cols: i32, lo: i32, h
   for (let r = lo; r < hi; r++) {
     const xr = x + <usize>r * row;
     const yr = y + <usize>r * row;
-    const l = row_exp(yr, xr, cols, row_max(xr, cols));
+    const l = row_exp(yr, xr, cols, row_max(xr, cols), r + 1 < hi ? xr + row : xr);
     row_scale(yr, cols, <f32>1.0 / l);
   }
 }
