@@ -1,5 +1,6 @@
 alias elem = f32;
 //!use common/block_reduce.wgsl
+//!use common/finite.wgsl
 // AdamW with clipping by global norm, over all parameters as one flat list of n (Loshchilov & Hutter 2019; as torch.optim.AdamW and
 // torch.nn.utils.clip_grad_norm_). norm (2): [|grad|, coef], coef = min(1, max_norm / (|grad| + 1e-6)), or 1 when max_norm <= 0:
 //   g = coef grad;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
@@ -38,9 +39,6 @@ struct FinishParams { count: u32, max_norm: f32 }
 @group(0) @binding(0) var<storage, read_write> norm_out: array<f32>;
 @group(0) @binding(1) var<storage, read> partials_in: array<f32>;
 @group(0) @binding(2) var<uniform> pf: FinishParams;
-
-// By its bits: WGSL need not honour comparisons with NaN or infinity.
-fn finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }
 
 @compute @workgroup_size(WG)
 fn grad_norm_finish(@builtin(local_invocation_index) t: u32) {

@@ -1,5 +1,6 @@
 alias elem = f32;
 //!use common/wide.wgsl
+//!use common/finite.wgsl
 // adamw.wgsl with more than one element per load. The update: four per thread, n a multiple of 4, the same formulas in the same order. The partial
 // sums, for adapters that compute on the CPU: a thread per chunk and no barrier, n a multiple of 16.
 
@@ -38,9 +39,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> decay: array<f32>;
 @group(0) @binding(5) var<storage, read> norm: array<f32>;
 @group(0) @binding(6) var<uniform> p: Params;
-
-// By its bits: WGSL need not honour comparisons with NaN or infinity.
-fn finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }
 
 @compute @workgroup_size(WIDE)
 fn adamw(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {

@@ -20,8 +20,8 @@ interface PerRow {
   readonly wide: string;
   /** The kernel's own WGSL, for any number of columns; without it the variants end with `wide`. */
   readonly wgsl?: string;
-  /** They are taken from so many rows on. */
-  readonly fewest: number;
+  /** They are taken from so many rows on; default: what keeps the cores of a CPU busy with a thread each. */
+  readonly fewest?: number;
 }
 
 /** Columns that common/wide.wgsl takes at a time. */
@@ -33,7 +33,7 @@ const columns = ({ cols, vocab }: Rows): number => cols ?? vocab;
  * Variants of a row kernel with a thread per row and no barrier, for adapters that compute on the CPU: these switch between all threads of a
  * workgroup at each barrier, and pay for a load by the instruction. Workgroups of 64 threads.
  */
-export function threadPerRow({ entry, wide, wgsl, fewest }: PerRow): Required<Pick<KernelEntry, 'variants' | 'rules' | 'shape'>> {
+export function threadPerRow({ entry, wide, wgsl, fewest = 32 }: PerRow): Required<Pick<KernelEntry, 'variants' | 'rules' | 'shape'>> {
   const grid = ({ rows }: Rows) => grid1d(ceilDiv(rows, 64));
   const wideOne: Variant = {
     name: 'thread_per_row_wide',

@@ -17,3 +17,16 @@ fn mul16(a: mat4x4f, b: mat4x4f) -> mat4x4f { return mat4x4f(a[0] * b[0], a[1] *
 fn less16(v: mat4x4f, s: f32) -> mat4x4f { return mat4x4f(v[0] - s, v[1] - s, v[2] - s, v[3] - s); }
 
 fn exp16(v: mat4x4f) -> mat4x4f { return mat4x4f(exp(v[0]), exp(v[1]), exp(v[2]), exp(v[3])); }
+
+const LOWEST: f32 = -3.4028234e38;
+
+/** Of the columns of a row so far: their maximum m, and the sum of exp(x - m) four columns apart. */
+struct WideSums { m: f32, l: vec4f }
+
+fn wide_empty() -> WideSums { return WideSums(LOWEST, vec4f()); }
+
+/** Sixteen columns more, with one rescaling. */
+fn wide_push(a: WideSums, v: mat4x4f) -> WideSums {
+  let m = max(a.m, max16(v));
+  return WideSums(m, a.l * exp(a.m - m) + sum16(exp16(less16(v, m))));
+}

@@ -10,8 +10,6 @@ interface Shape {
   vocab: number;
 }
 const params = { rows: 'u32', vocab: 'u32' } as const;
-/** Rows that keep the cores of a CPU busy with a thread each. */
-const FEWEST = 32;
 const size = ({ rows, vocab }: Shape) => ({ losses: rows, logits: rows * vocab, targets: rows, weights: rows });
 
 /**
@@ -28,7 +26,7 @@ export const crossEntropy = {
       bindings: [f32('losses', 'write'), f32('logits', 'read_write'), u32('targets'), f32('weights')],
       params,
       size,
-      ...threadPerRow({ entry: 'cross_entropy', wide, wgsl, fewest: FEWEST }),
+      ...threadPerRow({ entry: 'cross_entropy', wide, wgsl }),
       grid: ({ rows, vocab }: Shape) => rowGrid(rows, vocab, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 5 * rows * vocab,
@@ -38,7 +36,7 @@ export const crossEntropy = {
       bindings: [f32('losses', 'write'), f32('logits'), u32('targets'), f32('weights')],
       params,
       size,
-      ...threadPerRow({ entry: 'cross_entropy_fwd', wide, wgsl, fewest: FEWEST }),
+      ...threadPerRow({ entry: 'cross_entropy_fwd', wide, wgsl }),
       grid: ({ rows, vocab }: Shape) => rowGrid(rows, vocab, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 4 * rows * vocab,

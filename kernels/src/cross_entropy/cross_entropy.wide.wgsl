@@ -3,7 +3,6 @@ alias elem = f32;
 // cross_entropy.wgsl with a thread per row, 16 columns at a time; vocab is a multiple of 16.
 
 const WG: u32 = 64u;
-const LOWEST: f32 = -3.4028234e38;
 
 struct Params { rows: u32, vocab: u32 }
 
@@ -25,20 +24,14 @@ fn cross_entropy(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
     losses[row] = elem(0.0);
     return;
   }
-  var m = LOWEST;
-  var sums = vec4f();
-  for (var i = first; i < end; i++) {
-    let v = mat4x4f(logits[i]);
-    let top = max(m, max16(v));
-    sums = sums * exp(m - top) + sum16(exp16(less16(v, top)));
-    m = top;
-  }
-  let l = sum4(sums);
+  var a = wide_empty();
+  for (var i = first; i < end; i++) { a = wide_push(a, mat4x4f(logits[i])); }
+  let l = sum4(a.l);
   let inv = 1.0 / l;
   let c = targets[row];
-  let d = f32(logits[first + c / 16u][c / 4u % 4u][c % 4u]) - m;
+  let d = f32(logits[first + c / 16u][c / 4u % 4u][c % 4u]) - a.m;
   losses[row] = elem(-w * (d - log(l)));
-  for (var i = first; i < end; i++) { logits[i] = mat4x4<elem>(exp16(less16(mat4x4f(logits[i]), m)) * inv * w); }
+  for (var i = first; i < end; i++) { logits[i] = mat4x4<elem>(exp16(less16(mat4x4f(logits[i]), a.m)) * inv * w); }
   logits[first + c / 16u][c / 4u % 4u][c % 4u] = elem(w * (exp(d) * inv - 1.0));
 }
 
@@ -55,14 +48,8 @@ fn cross_entropy_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups)
     losses[row] = elem(0.0);
     return;
   }
-  var m = LOWEST;
-  var sums = vec4f();
-  for (var i = first; i < end; i++) {
-    let v = mat4x4f(logits_only[i]);
-    let top = max(m, max16(v));
-    sums = sums * exp(m - top) + sum16(exp16(less16(v, top)));
-    m = top;
-  }
+  var a = wide_empty();
+  for (var i = first; i < end; i++) { a = wide_push(a, mat4x4f(logits_only[i])); }
   let c = targets[row];
-  losses[row] = elem(-w * (f32(logits_only[first + c / 16u][c / 4u % 4u][c % 4u]) - m - log(sum4(sums))));
+  losses[row] = elem(-w * (f32(logits_only[first + c / 16u][c / 4u % 4u][c % 4u]) - a.m - log(sum4(a.l))));
 }

@@ -9,8 +9,6 @@ interface Shape {
   rows: number;
   vocab: number;
 }
-/** Rows that keep the cores of a CPU busy with a thread each. */
-const FEWEST = 32;
 const params = { rows: 'u32', vocab: 'u32', inv_temperature: 'f32' } as const;
 
 /**
@@ -27,7 +25,7 @@ export const lmHead = {
       bindings: [f32('logprobs', 'write'), f32('entropy', 'write'), f32('lse', 'write'), f32('logits'), u32('targets')],
       params,
       size: ({ rows, vocab }: Shape) => ({ logprobs: rows, entropy: rows, lse: rows, logits: rows * vocab, targets: rows }),
-      ...threadPerRow({ entry: 'lm_head_logprob', wide, fewest: FEWEST }),
+      ...threadPerRow({ entry: 'lm_head_logprob', wide }),
       grid: ({ rows }: Shape) => grid1d(rows),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 7 * rows * vocab,
@@ -37,7 +35,7 @@ export const lmHead = {
       bindings: [f32('logits', 'read_write'), u32('targets'), f32('lse'), f32('dlogprobs')],
       params,
       size: ({ rows, vocab }: Shape) => ({ logits: rows * vocab, targets: rows, lse: rows, dlogprobs: rows }),
-      ...threadPerRow({ entry: 'lm_head_dlogits', wide, fewest: FEWEST }),
+      ...threadPerRow({ entry: 'lm_head_dlogits', wide }),
       grid: ({ rows }: Shape) => grid1d(rows),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 4 * rows * vocab,

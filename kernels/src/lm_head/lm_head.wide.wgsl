@@ -3,7 +3,6 @@ alias elem = f32;
 // lm_head.wgsl with a thread per row, 16 columns at a time; vocab is a multiple of 16.
 
 const WG: u32 = 64u;
-const LOWEST: f32 = -3.4028234e38;
 // exp(-200) is 0 in f32: the floor keeps exp(d) d at 0 where d would be minus infinity.
 const FLOOR: f32 = -200.0;
 

@@ -10,8 +10,6 @@ interface Shape {
   cols: number;
 }
 const params = { rows: 'u32', cols: 'u32' } as const;
-/** Rows that keep the cores of a CPU busy with a thread each. */
-const FEWEST = 32;
 
 /** Softmax over the last dim of (rows, cols). Backward needs y. */
 export const softmax = {
@@ -24,7 +22,7 @@ export const softmax = {
       bindings: [f32('y', 'write'), f32('x')],
       params,
       size: ({ rows, cols }: Shape) => ({ y: rows * cols, x: rows * cols }),
-      ...threadPerRow({ entry: 'softmax_fwd', wide, wgsl, fewest: FEWEST }),
+      ...threadPerRow({ entry: 'softmax_fwd', wide, wgsl }),
       grid: ({ rows, cols }: Shape) => rowGrid(rows, cols, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, cols }: Shape) => 5 * rows * cols,
@@ -34,7 +32,7 @@ export const softmax = {
       bindings: [f32('dx', 'write'), f32('dy'), f32('y')],
       params,
       size: ({ rows, cols }: Shape) => ({ dx: rows * cols, dy: rows * cols, y: rows * cols }),
-      ...threadPerRow({ entry: 'softmax_bwd', wide, wgsl, fewest: FEWEST }),
+      ...threadPerRow({ entry: 'softmax_bwd', wide, wgsl }),
       grid: ({ rows, cols }: Shape) => rowGrid(rows, cols, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, cols }: Shape) => 4 * rows * cols,

@@ -4,7 +4,6 @@ alias elem = f32;
 // with one rescaling for each 16 columns, so x is read twice and not three times.
 
 const WG: u32 = 64u;
-const LOWEST: f32 = -3.4028234e38;
 
 struct Params { rows: u32, cols: u32 }
 
@@ -18,16 +17,10 @@ fn softmax_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: 
   if (row >= p.rows) { return; }
   let first = row * (p.cols / 16u);
   let end = first + p.cols / 16u;
-  var m = LOWEST;
-  var l = vec4f();
-  for (var i = first; i < end; i++) {
-    let v = mat4x4f(x[i]);
-    let top = max(m, max16(v));
-    l = l * exp(m - top) + sum16(exp16(less16(v, top)));
-    m = top;
-  }
-  let inv = 1.0 / sum4(l);
-  for (var i = first; i < end; i++) { y[i] = mat4x4<elem>(exp16(less16(mat4x4f(x[i]), m)) * inv); }
+  var a = wide_empty();
+  for (var i = first; i < end; i++) { a = wide_push(a, mat4x4f(x[i])); }
+  let inv = 1.0 / sum4(a.l);
+  for (var i = first; i < end; i++) { y[i] = mat4x4<elem>(exp16(less16(mat4x4f(x[i]), a.m)) * inv); }
 }
 
 @group(0) @binding(0) var<storage, read_write> dx: array<mat4x4<elem>>;
