@@ -106,7 +106,10 @@ const reduced = (title: string, params: Params, inputs = buffers): KernelCase =>
 });
 const all = { alpha: 0.5, has_bias: 1, accumulate: 1 };
 
-/** Few rows with all that is a multiple of four, as gemv wants it, and rows for all others. */
+/**
+ * Few rows with all that is a multiple of four, as gemv wants it; rows for all others; k in turns of eight, as quads want it of NN and NT, and
+ * ends of a turn, which they take of TN.
+ */
 const variantCases: KernelCase[] = [
   ...[
     [1, 4, 4],
@@ -120,14 +123,22 @@ const variantCases: KernelCase[] = [
     [130, 65, 97],
     [17, 258, 64],
     [6, 5, 0],
+    [8, 4, 8],
+    [32, 64, 16],
+    [36, 68, 72],
+    [100, 132, 136],
+    [12, 60, 0],
+    [32, 64, 1],
+    [36, 68, 7],
+    [12, 4, 65],
   ].map(([m, n, k]) => reduced(`m=${m} n=${n} k=${k}`, shape(m, n, k))),
-  ...[2, 30].flatMap((m) => [
-    reduced(`alpha, bias, accumulate m=${m}`, shape(m, 44, 300, all)),
-    reduced(`batch of 3 with gaps m=${m}`, shape(m, 44, 68, { batch: 3, stride_a: 3000, stride_b: 3200, stride_c: 1400 })),
-    reduced(`batch of 3, b shared m=${m}`, shape(m, 44, 68, { batch: 3, stride_b: 0 })),
-    reduced(`batch of 3, a shared m=${m}`, shape(m, 44, 68, { batch: 3, stride_a: 0 })),
-    reduced(`one outlier beside zeros m=${m}`, shape(m, 44, 68), outlier),
-    reduced(`infinity, NaN, -0, denormals m=${m}`, shape(m, 44, 68), hostile),
+  ...[2, 28].flatMap((m) => [
+    reduced(`alpha, bias, accumulate m=${m}`, shape(m, 44, 304, all)),
+    reduced(`batch of 3 with gaps m=${m}`, shape(m, 44, 72, { batch: 3, stride_a: 3000, stride_b: 3200, stride_c: 1400 })),
+    reduced(`batch of 3, b shared m=${m}`, shape(m, 44, 72, { batch: 3, stride_b: 0 })),
+    reduced(`batch of 3, a shared m=${m}`, shape(m, 44, 72, { batch: 3, stride_a: 0 })),
+    reduced(`one outlier beside zeros m=${m}`, shape(m, 44, 72), outlier),
+    reduced(`infinity, NaN, -0, denormals m=${m}`, shape(m, 44, 72), hostile),
   ]),
 ];
 
