@@ -1,10 +1,11 @@
 enable subgroups;
 diagnostic(off, subgroup_uniformity);
 alias elem = f32;
-// Quad broadcast, for adapters that compute on the CPU: formulas, bindings and ranges as attention.wgsl, but a thread per row (query; key in
+// Quad swaps, for adapters that compute on the CPU: formulas, bindings and ranges as attention.wgsl, but a thread per row (query; key in
 // attention_bwd_dkdv), no workgroup memory and no barrier. The rows of the other side come one after the other: the four threads of a quad load a
-// quarter each and hand it round. A loop runs over what any row of the subgroup sees, so its bounds are uniform there, which is all that the
-// broadcasts need; which threads form a quad, and how large a subgroup is, does not matter.
+// quarter each and swap. So thread n of a quad has the four vec4 of a group in the order n, n ^ 1, n ^ 2, n ^ 3, and keeps its own row in it too:
+// sums over a group are those of any other thread, (0 + 1) + (2 + 3). A loop runs over what any row of the subgroup sees, so its bounds are
+// uniform there, which is all that the swaps need; which threads form a quad, and how large a subgroup is, does not matter.
 // head_dim is a multiple of 4, at most 16 groups, groups 1 or 2.
 
 const WG: u32 = 16u;
@@ -37,7 +38,7 @@ fn row_sum(x: Row, f: f32, y: Row, w: f32) -> Row {
 }
 
 /** A quad's loads of one group: thread n of it holds vec4 n. */
-fn shared_out(v: vec4f) -> mat4x4f { return mat4x4f(quadBroadcast(v, 0u), quadBroadcast(v, 1u), quadBroadcast(v, 2u), quadBroadcast(v, 3u)); }
+fn shared_out(v: vec4f) -> mat4x4f { return mat4x4f(v, quadSwapX(v), quadSwapY(v), quadSwapDiagonal(v)); }
 
 fn sees(seg_i: vec4u, i: u32, j: u32) -> bool { return (j >= seg_i.x && j < seg_i.y) || (j >= seg_i.z && j <= i); }
 
@@ -64,10 +65,10 @@ fn q_at(at: u32, c: u32, cols: u32) -> vec4f { return select(vec4f(), vec4f(q[at
 fn k_at(at: u32, c: u32, cols: u32) -> vec4f { return select(vec4f(), vec4f(k[at + min(c, cols - 1u)]), c < cols); }
 fn v_at(at: u32, c: u32, cols: u32) -> vec4f { return select(vec4f(), vec4f(v[at + min(c, cols - 1u)]), c < cols); }
 
-fn q_own(at: u32, cols: u32) -> Row {
+fn q_own(at: u32, n: u32, cols: u32) -> Row {
   var r = Row();
-  r.a = mat4x4f(q_at(at, 0u, cols), q_at(at, 1u, cols), q_at(at, 2u, cols), q_at(at, 3u, cols));
-  if (groups > 1u) { r.b = mat4x4f(q_at(at, 4u, cols), q_at(at, 5u, cols), q_at(at, 6u, cols), q_at(at, 7u, cols)); }
+  r.a = mat4x4f(q_at(at, n, cols), q_at(at, 1u ^ n, cols), q_at(at, 2u ^ n, cols), q_at(at, 3u ^ n, cols));
+  if (groups > 1u) { r.b = mat4x4f(q_at(at, 4u ^ n, cols), q_at(at, 5u ^ n, cols), q_at(at, 6u ^ n, cols), q_at(at, 7u ^ n, cols)); }
   return r;
 }
 fn k_shared(at: u32, n: u32, cols: u32) -> Row {
@@ -84,10 +85,10 @@ fn v_shared(at: u32, n: u32, cols: u32) -> Row {
 }
 
 /** vec4 c of a row held in registers. */
-fn column(r: Row, c: u32) -> vec4f {
+fn column(r: Row, c: u32, n: u32) -> vec4f {
   var m = r.a;
   if (groups > 1u && c / 4u == 1u) { m = r.b; }
-  return m[c % 4u];
+  return m[(c ^ n) % 4u];
 }
 
 @compute @workgroup_size(WG)
@@ -104,10 +105,10 @@ fn attention_fwd(
   let kv = (h / (p.heads / p.kv_heads)) * cols;
   let i = min(first + t, p.tokens - 1u);
   let at = (i * p.heads + h) * cols;
-  let query = q_own(at, cols);
+  let n = lane % 4u;
+  let query = q_own(at, n, cols);
   let seg_i = seg[i];
   let range = key_ranges(seg_i, i);
-  let n = lane % 4u;
   var m = LOWEST;
   var l = 0.0;
   var acc = Row();
@@ -130,7 +131,7 @@ fn attention_fwd(
     }
   }
   if (first + t >= p.tokens) { return; }
-  for (var c = 0u; c < cols; c++) { o[at + c] = vec4<elem>(column(acc, c) / l); }
+  for (var c = 0u; c < cols; c++) { o[at + c] = vec4<elem>(column(acc, c, n) / l); }
   stats_out[i * p.heads + h] = vec2f(m + log(l), 0.0);
 }
 
@@ -142,10 +143,10 @@ fn attention_fwd(
 
 fn dout_dq_at(at: u32, c: u32, cols: u32) -> vec4f { return select(vec4f(), vec4f(dout_dq[at + min(c, cols - 1u)]), c < cols); }
 
-fn dout_own(at: u32, cols: u32) -> Row {
+fn dout_own(at: u32, n: u32, cols: u32) -> Row {
   var r = Row();
-  r.a = mat4x4f(dout_dq_at(at, 0u, cols), dout_dq_at(at, 1u, cols), dout_dq_at(at, 2u, cols), dout_dq_at(at, 3u, cols));
-  if (groups > 1u) { r.b = mat4x4f(dout_dq_at(at, 4u, cols), dout_dq_at(at, 5u, cols), dout_dq_at(at, 6u, cols), dout_dq_at(at, 7u, cols)); }
+  r.a = mat4x4f(dout_dq_at(at, n, cols), dout_dq_at(at, 1u ^ n, cols), dout_dq_at(at, 2u ^ n, cols), dout_dq_at(at, 3u ^ n, cols));
+  if (groups > 1u) { r.b = mat4x4f(dout_dq_at(at, 4u ^ n, cols), dout_dq_at(at, 5u ^ n, cols), dout_dq_at(at, 6u ^ n, cols), dout_dq_at(at, 7u ^ n, cols)); }
   return r;
 }
 
@@ -163,12 +164,12 @@ fn attention_bwd_dq(
   let kv = (h / (p_dq.heads / p_dq.kv_heads)) * cols;
   let i = min(first + t, p_dq.tokens - 1u);
   let at = (i * p_dq.heads + h) * cols;
-  let query = q_own(at, cols);
-  let dout = dout_own(at, cols);
+  let n = lane % 4u;
+  let query = q_own(at, n, cols);
+  let dout = dout_own(at, n, cols);
   let stat = stats_dq[i * p_dq.heads + h];
   let seg_i = seg_dq[i];
   let range = key_ranges(seg_i, i);
-  let n = lane % 4u;
   var acc = Row();
   for (var part = 0u; part < 2u; part++) {
     let end = select(range.y, range.w, part == 1u);
@@ -180,7 +181,7 @@ fn attention_bwd_dq(
     }
   }
   if (first + t >= p_dq.tokens) { return; }
-  for (var c = 0u; c < cols; c++) { dq[at + c] = vec4<elem>(column(acc, c) * p_dq.scale); }
+  for (var c = 0u; c < cols; c++) { dq[at + c] = vec4<elem>(column(acc, c, n) * p_dq.scale); }
 }
 
 @group(0) @binding(0) var<storage, read_write> dk: array<vec4<elem>>;
@@ -198,16 +199,16 @@ fn own_v_at(at: u32, c: u32, cols: u32) -> vec4f { return select(vec4f(), vec4f(
 fn q_dkdv_at(at: u32, c: u32, cols: u32) -> vec4f { return select(vec4f(), vec4f(q_dkdv[at + min(c, cols - 1u)]), c < cols); }
 fn dout_dkdv_at(at: u32, c: u32, cols: u32) -> vec4f { return select(vec4f(), vec4f(dout_dkdv[at + min(c, cols - 1u)]), c < cols); }
 
-fn k_own(at: u32, cols: u32) -> Row {
+fn k_own(at: u32, n: u32, cols: u32) -> Row {
   var r = Row();
-  r.a = mat4x4f(own_k_at(at, 0u, cols), own_k_at(at, 1u, cols), own_k_at(at, 2u, cols), own_k_at(at, 3u, cols));
-  if (groups > 1u) { r.b = mat4x4f(own_k_at(at, 4u, cols), own_k_at(at, 5u, cols), own_k_at(at, 6u, cols), own_k_at(at, 7u, cols)); }
+  r.a = mat4x4f(own_k_at(at, n, cols), own_k_at(at, 1u ^ n, cols), own_k_at(at, 2u ^ n, cols), own_k_at(at, 3u ^ n, cols));
+  if (groups > 1u) { r.b = mat4x4f(own_k_at(at, 4u ^ n, cols), own_k_at(at, 5u ^ n, cols), own_k_at(at, 6u ^ n, cols), own_k_at(at, 7u ^ n, cols)); }
   return r;
 }
-fn v_own(at: u32, cols: u32) -> Row {
+fn v_own(at: u32, n: u32, cols: u32) -> Row {
   var r = Row();
-  r.a = mat4x4f(own_v_at(at, 0u, cols), own_v_at(at, 1u, cols), own_v_at(at, 2u, cols), own_v_at(at, 3u, cols));
-  if (groups > 1u) { r.b = mat4x4f(own_v_at(at, 4u, cols), own_v_at(at, 5u, cols), own_v_at(at, 6u, cols), own_v_at(at, 7u, cols)); }
+  r.a = mat4x4f(own_v_at(at, n, cols), own_v_at(at, 1u ^ n, cols), own_v_at(at, 2u ^ n, cols), own_v_at(at, 3u ^ n, cols));
+  if (groups > 1u) { r.b = mat4x4f(own_v_at(at, 4u ^ n, cols), own_v_at(at, 5u ^ n, cols), own_v_at(at, 6u ^ n, cols), own_v_at(at, 7u ^ n, cols)); }
   return r;
 }
 fn q_shared(at: u32, n: u32, cols: u32) -> Row {
@@ -236,12 +237,12 @@ fn attention_bwd_dkdv(
   let cols = p_dkdv.head_dim / 4u;
   let j = min(first + t, p_dkdv.tokens - 1u);
   let at = (j * p_dkdv.kv_heads + kv_head) * cols;
-  let key = k_own(at, cols);
-  let value = v_own(at, cols);
+  let n = lane % 4u;
+  let key = k_own(at, n, cols);
+  let value = v_own(at, n, cols);
   let j_end = seg_dkdv[j].w;
   let start = subgroupMin(j);
   let end = subgroupMax(j_end);
-  let n = lane % 4u;
   var acc_k = Row();
   var acc_v = Row();
   for (var h = kv_head * group; h < (kv_head + 1u) * group; h++) {
@@ -258,7 +259,7 @@ fn attention_bwd_dkdv(
   }
   if (first + t >= p_dkdv.tokens) { return; }
   for (var c = 0u; c < cols; c++) {
-    dk[at + c] = vec4<elem>(column(acc_k, c) * p_dkdv.scale);
-    dv[at + c] = vec4<elem>(column(acc_v, c));
+    dk[at + c] = vec4<elem>(column(acc_k, c, n) * p_dkdv.scale);
+    dv[at + c] = vec4<elem>(column(acc_v, c, n));
   }
 }
