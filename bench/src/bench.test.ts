@@ -12,7 +12,7 @@ import * as kernels from '@eagrl/kernels';
 import { loadTuning, openDevice, ReferenceBackend } from '@eagrl/runtime';
 import { expect, test } from 'vitest';
 import { cases } from './cases/index.ts';
-import { copyCases, floorMs, fmaCase } from './floor/floor.ts';
+import { copyCases, floorMs, fmaCases } from './floor/floor.ts';
 import { titleOf } from './lib/case.ts';
 import { relativeRms } from './lib/check.ts';
 import { measure } from './lib/measure.ts';
@@ -148,7 +148,7 @@ test('the probes give what the reference gives, with every copy size and on one 
     own('wasm-1', await openDevice({ device: 'wasm', threads: 1 })),
     own('wasm-2', await openDevice({ device: 'wasm', threads: 2 })),
   ];
-  for (const c of [...copyCases.flatMap(({ plain, wide }) => [plain, wide]), fmaCase]) {
+  for (const c of [...copyCases.flatMap(({ plain, wide }) => [plain, wide]), ...Object.values(fmaCases)]) {
     for (const m of await measure(c, providers, QUICK)) {
       expect(m.verdict, titleOf(c)).toEqual({ relErr: 0, wrong: undefined });
       expect(m.time?.best, titleOf(c)).toBeGreaterThan(0);

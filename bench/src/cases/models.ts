@@ -5,7 +5,8 @@
  */
 import { attention, crossEntropy, rmsnorm } from '@eagrl/kernels';
 import type { BenchCase } from '../lib/case.ts';
-import { product } from './policy.ts';
+import { product, softmaxForward } from './policy.ts';
+import { update } from './training.ts';
 
 const T = 512;
 
@@ -34,23 +35,23 @@ const norm = (rows: number, cols: number, from: 'normal' | 'full'): BenchCase =>
   from,
 });
 
-const LOSS_ROWS = 2048;
-const LOSS_VOCAB = 1408;
+const loss = (rows: number, vocab: number, from: 'normal' | 'full'): BenchCase => ({
+  spec: crossEntropy,
+  entry: 'cross_entropy',
+  shape: `${rows}x${vocab}`,
+  params: { rows, vocab },
+  inputs: (d) => ({ logits: d.normals(rows * vocab, 2), targets: d.ints(rows, vocab), weights: d.uniforms(rows, 0.5, 1) }),
+  from,
+});
 
+/** Of tens of MiB, more than most cores have to themselves; then 256 MiB, more than most processors share. */
 const large: BenchCase[] = [
   norm(8192, 896, 'normal'),
-  {
-    spec: crossEntropy,
-    entry: 'cross_entropy',
-    shape: `${LOSS_ROWS}x${LOSS_VOCAB}`,
-    params: { rows: LOSS_ROWS, vocab: LOSS_VOCAB },
-    inputs: (d) => ({
-      logits: d.normals(LOSS_ROWS * LOSS_VOCAB, 2),
-      targets: d.ints(LOSS_ROWS, LOSS_VOCAB),
-      weights: d.uniforms(LOSS_ROWS, 0.5, 1),
-    }),
-    from: 'normal',
-  },
+  loss(2048, 1408, 'normal'),
+  softmaxForward(16_384, 2048, 'full'),
+  norm(32_768, 1024, 'full'),
+  loss(32_768, 2048, 'full'),
+  update(2 ** 24, 'full'),
 ];
 
 export const models: readonly BenchCase[] = [

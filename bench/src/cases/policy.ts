@@ -163,11 +163,20 @@ function ropeTable(positions: number): Float32Array<ArrayBuffer> {
   });
 }
 
+export const softmaxForward = (rows: number, cols: number, from?: BenchCase['from']): BenchCase => ({
+  spec: softmax,
+  entry: 'softmax_fwd',
+  shape: `${rows}x${cols}`,
+  params: { rows, cols },
+  inputs: (d) => ({ x: d.normals(rows * cols, 3) }),
+  from,
+});
+
 export function softmaxPair(rows: number, cols: number, from?: BenchCase['from']): BenchCase[] {
   const shape = `${rows}x${cols}`;
   const params = { rows, cols };
   return [
-    { spec: softmax, entry: 'softmax_fwd', shape, params, from, inputs: (d) => ({ x: d.normals(rows * cols, 3) }) },
+    softmaxForward(rows, cols, from),
     {
       spec: softmax,
       entry: 'softmax_bwd',

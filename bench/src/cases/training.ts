@@ -34,6 +34,32 @@ const flat = (entry: string, extra: Params, names: readonly string[]): BenchCase
 const rows: Params = { rows: T, vocab: VOCAB };
 const logits = (d: Draw) => ({ logits: d.normals(T * VOCAB, 2), targets: d.ints(T, VOCAB), weights: d.uniforms(T, 0.5, 1) });
 
+/** One update of n parameters in the middle of a run. */
+export const update = (n: number, from?: BenchCase['from']): BenchCase => ({
+  spec: adamw,
+  entry: 'adamw',
+  shape: `${n}`,
+  params: {
+    n,
+    lr: 1e-4,
+    beta1: 0.9,
+    beta2: 0.95,
+    eps: 1e-8,
+    weight_decay: 0.1,
+    bias_correction1: 1 - 0.9 ** 10,
+    bias_correction2: 1 - 0.95 ** 10,
+  },
+  inputs: (d) => ({
+    param: d.normals(n),
+    m: d.normals(n, 0.1),
+    v: d.uniforms(n, 0.01, 0.02),
+    grad: d.normals(n, 0.1),
+    decay: new Float32Array(n / 64).fill(1),
+    norm: Float32Array.of(2, 0.5),
+  }),
+  from,
+});
+
 const optimiser: BenchCase[] = [
   {
     spec: adamw,
@@ -49,29 +75,7 @@ const optimiser: BenchCase[] = [
     params: { count: 256, max_norm: 1 },
     inputs: (d) => ({ partials: d.uniforms(256) }),
   },
-  {
-    spec: adamw,
-    entry: 'adamw',
-    shape: `${PARAMS}`,
-    params: {
-      n: PARAMS,
-      lr: 1e-4,
-      beta1: 0.9,
-      beta2: 0.95,
-      eps: 1e-8,
-      weight_decay: 0.1,
-      bias_correction1: 1 - 0.9 ** 10,
-      bias_correction2: 1 - 0.95 ** 10,
-    },
-    inputs: (d) => ({
-      param: d.normals(PARAMS),
-      m: d.normals(PARAMS, 0.1),
-      v: d.uniforms(PARAMS, 0.01, 0.02),
-      grad: d.normals(PARAMS, 0.1),
-      decay: new Float32Array(PARAMS / 64).fill(1),
-      norm: Float32Array.of(2, 0.5),
-    }),
-  },
+  update(PARAMS),
 ];
 
 const elements: BenchCase[] = [

@@ -38,6 +38,26 @@ const copyEntry = (lanes: number): KernelEntry => ({
 
 const copyRef = ({ y, x }: Buffers) => y.set(x);
 
+const fmaEntry: KernelEntry = {
+  bindings: [{ name: 'y', dtype: 'f32', access: 'write' }],
+  params: { items: 'u32', iters: 'u32', a: 'f32', b: 'f32' },
+  size: ({ items }: Fma) => ({ y: 4 * items }),
+  grid: ({ items }: Fma) => grid1d(ceilDiv(items, 64)),
+  phases: [{ export: 'floor_fma', work: ({ items }: Fma) => items }],
+  flops: ({ items, iters }: Fma) => items * iters * CHAINS * 8,
+  bytes: ({ items }: Fma) => 16 * items,
+};
+
+const fmaRef = ({ y }: Buffers, { iters, a, b }: Fma) => {
+  let sum = 0;
+  for (let k = 1; k <= CHAINS; k++) {
+    let acc = k;
+    for (let i = 0; i < iters; i++) acc = acc * a + b;
+    sum += acc;
+  }
+  y.fill(sum);
+};
+
 const floor: KernelSpec = {
   name: 'floor',
   wgsl,
@@ -45,33 +65,19 @@ const floor: KernelSpec = {
   ref: {
     floor_copy: copyRef,
     floor_copy_wide: copyRef,
-    floor_fma: ({ y }: Buffers, { iters, a, b }: Fma) => {
-      let sum = 0;
-      for (let k = 1; k <= CHAINS; k++) {
-        let acc = k;
-        for (let i = 0; i < iters; i++) acc = acc * a + b;
-        sum += acc;
-      }
-      y.fill(sum);
-    },
+    floor_fma: fmaRef,
+    floor_fma_scalar: fmaRef,
   },
   entries: {
     floor_copy: copyEntry(4),
     floor_copy_wide: copyEntry(16),
-    floor_fma: {
-      bindings: [{ name: 'y', dtype: 'f32', access: 'write' }],
-      params: { items: 'u32', iters: 'u32', a: 'f32', b: 'f32' },
-      size: ({ items }: Fma) => ({ y: 4 * items }),
-      grid: ({ items }: Fma) => grid1d(ceilDiv(items, 64)),
-      work: ({ items }: Fma) => items,
-      flops: ({ items, iters }: Fma) => items * iters * CHAINS * 8,
-      bytes: ({ items }: Fma) => 16 * items,
-    },
+    floor_fma: fmaEntry,
+    floor_fma_scalar: { ...fmaEntry, flops: ({ items, iters }: Fma) => items * iters * CHAINS * 2 },
   },
 };
 
 /** Bytes that a copy moves, reads and writes together: from within a core's first cache to beyond most shared ones. */
-const COPY_BYTES = [32 << 10, 256 << 10, 2 << 20, 16 << 20, 64 << 20];
+const COPY_BYTES = [32 << 10, 256 << 10, 2 << 20, 16 << 20, 64 << 20, 256 << 20];
 
 const copyCase = (entry: string, bytes: number): BenchCase => ({
   spec: floor,
@@ -82,16 +88,29 @@ const copyCase = (entry: string, bytes: number): BenchCase => ({
 });
 
 /** Copies of the same bytes: what every backend runs, and another form that WebGPU tries as well. */
-export const copyCases = COPY_BYTES.map((bytes) => ({ plain: copyCase('floor_copy', bytes), wide: copyCase('floor_copy_wide', bytes) }));
+export const copyCases = COPY_BYTES.map((bytes) => ({
+  bytes,
+  plain: copyCase('floor_copy', bytes),
+  wide: copyCase('floor_copy_wide', bytes),
+}));
 
-/** Enough threads for a large GPU; 0.2 GFLOP, which one core does in some milliseconds. */
-export const fmaCase: BenchCase = {
+/** Bytes of memory that a case's bindings take. */
+export function heldBytes({ spec, entry: name, params }: BenchCase): number {
+  const entry = spec.entries[name];
+  const need = entry.size(params);
+  return entry.bindings.reduce((sum, b) => sum + 4 * need[b.name], 0);
+}
+
+const fmaCase = (entry: string, items: number): BenchCase => ({
   spec: floor,
-  entry: 'floor_fma',
-  shape: '16384x128',
-  params: { items: 16_384, iters: 128, a: 0.5, b: 1 },
+  entry,
+  shape: `${items}x128`,
+  params: { items, iters: 128, a: 0.5, b: 1 },
   inputs: () => ({}),
-};
+});
+
+/** Enough threads for a large GPU; 0.2 GFLOP, which one core does in some milliseconds. What every backend runs, and what WebGPU tries as well. */
+export const fmaCases = { plain: fmaCase('floor_fma', 16_384), scalar: fmaCase('floor_fma_scalar', 65_536) };
 
 export interface Floor {
   /** Ascending in bytes; each the faster of its copies. */
@@ -100,12 +119,11 @@ export interface Floor {
 }
 
 /** Milliseconds that the case's flops and bytes take at least, at the bandwidth of the copy nearest in memory used, on a log scale. */
-export function floorMs({ copies, gflops }: Floor, { spec, entry: name, params }: BenchCase): number {
-  const entry = spec.entries[name];
-  const [flops, bytes] = [entry.flops(params), entry.bytes(params)];
-  const need = entry.size(params);
-  const held = entry.bindings.reduce((sum, b) => sum + 4 * need[b.name], 0);
-  const far = (c: { bytes: number }) => Math.abs(Math.log(c.bytes / Math.max(held, 1)));
-  const { gbps } = copies.reduce((best, c) => (far(c) < far(best) ? c : best));
+export function floorMs({ copies, gflops }: Floor, c: BenchCase): number {
+  const { [c.entry]: entry } = c.spec.entries;
+  const [flops, bytes] = [entry.flops(c.params), entry.bytes(c.params)];
+  const held = Math.max(heldBytes(c), 1);
+  const far = (copy: { bytes: number }) => Math.abs(Math.log(copy.bytes / held));
+  const { gbps } = copies.reduce((best, copy) => (far(copy) < far(best) ? copy : best));
   return Math.max(bytes / gbps, flops / gflops) / 1e6;
 }

@@ -2,7 +2,8 @@ alias elem = f32;
 // What a kernel cannot beat: y = x over n elements (n a multiple of 4), and multiply-adds that never leave registers.
 // floor_copy_wide: the same with 64 bytes per thread, which some adapters move faster (n a multiple of 16).
 // floor_fma: y[i] = sum of 12 chains, each `iters` times acc = acc * a + b; a and b are params, so that nothing folds.
-// One thread per vec4 of floor_copy, per matrix of floor_copy_wide and per item of floor_fma.
+// floor_fma_scalar: the same in chains of single numbers, eight steps a turn (iters a multiple of 8): what SwiftShader keeps in registers.
+// One thread per vec4 of floor_copy, per matrix of floor_copy_wide and per item of floor_fma and floor_fma_scalar.
 
 const WG: u32 = 64u;
 
@@ -44,4 +45,33 @@ fn floor_fma(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: ve
     s8 = fma(s8, a, b); s9 = fma(s9, a, b); s10 = fma(s10, a, b); s11 = fma(s11, a, b);
   }
   y[i] = s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11;
+}
+
+@compute @workgroup_size(WG)
+fn floor_fma_scalar(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
+  let i = (wid.x + wid.y * nwg.x) * WG + t;
+  if (i >= p_fma.items) { return; }
+  let a = p_fma.a;
+  let b = p_fma.b;
+  var s0 = 1.0; var s1 = 2.0; var s2 = 3.0; var s3 = 4.0; var s4 = 5.0; var s5 = 6.0;
+  var s6 = 7.0; var s7 = 8.0; var s8 = 9.0; var s9 = 10.0; var s10 = 11.0; var s11 = 12.0;
+  for (var n = 0u; n < p_fma.iters; n += 8u) {
+    s0 = s0 * a + b; s1 = s1 * a + b; s2 = s2 * a + b; s3 = s3 * a + b; s4 = s4 * a + b; s5 = s5 * a + b;
+    s6 = s6 * a + b; s7 = s7 * a + b; s8 = s8 * a + b; s9 = s9 * a + b; s10 = s10 * a + b; s11 = s11 * a + b;
+    s0 = s0 * a + b; s1 = s1 * a + b; s2 = s2 * a + b; s3 = s3 * a + b; s4 = s4 * a + b; s5 = s5 * a + b;
+    s6 = s6 * a + b; s7 = s7 * a + b; s8 = s8 * a + b; s9 = s9 * a + b; s10 = s10 * a + b; s11 = s11 * a + b;
+    s0 = s0 * a + b; s1 = s1 * a + b; s2 = s2 * a + b; s3 = s3 * a + b; s4 = s4 * a + b; s5 = s5 * a + b;
+    s6 = s6 * a + b; s7 = s7 * a + b; s8 = s8 * a + b; s9 = s9 * a + b; s10 = s10 * a + b; s11 = s11 * a + b;
+    s0 = s0 * a + b; s1 = s1 * a + b; s2 = s2 * a + b; s3 = s3 * a + b; s4 = s4 * a + b; s5 = s5 * a + b;
+    s6 = s6 * a + b; s7 = s7 * a + b; s8 = s8 * a + b; s9 = s9 * a + b; s10 = s10 * a + b; s11 = s11 * a + b;
+    s0 = s0 * a + b; s1 = s1 * a + b; s2 = s2 * a + b; s3 = s3 * a + b; s4 = s4 * a + b; s5 = s5 * a + b;
+    s6 = s6 * a + b; s7 = s7 * a + b; s8 = s8 * a + b; s9 = s9 * a + b; s10 = s10 * a + b; s11 = s11 * a + b;
+    s0 = s0 * a + b; s1 = s1 * a + b; s2 = s2 * a + b; s3 = s3 * a + b; s4 = s4 * a + b; s5 = s5 * a + b;
+    s6 = s6 * a + b; s7 = s7 * a + b; s8 = s8 * a + b; s9 = s9 * a + b; s10 = s10 * a + b; s11 = s11 * a + b;
+    s0 = s0 * a + b; s1 = s1 * a + b; s2 = s2 * a + b; s3 = s3 * a + b; s4 = s4 * a + b; s5 = s5 * a + b;
+    s6 = s6 * a + b; s7 = s7 * a + b; s8 = s8 * a + b; s9 = s9 * a + b; s10 = s10 * a + b; s11 = s11 * a + b;
+    s0 = s0 * a + b; s1 = s1 * a + b; s2 = s2 * a + b; s3 = s3 * a + b; s4 = s4 * a + b; s5 = s5 * a + b;
+    s6 = s6 * a + b; s7 = s7 * a + b; s8 = s8 * a + b; s9 = s9 * a + b; s10 = s10 * a + b; s11 = s11 * a + b;
+  }
+  y[i] = vec4f(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11);
 }

@@ -1,5 +1,5 @@
 /** One run: floors, then every case on every provider. Knows neither Node nor the DOM. */
-import { copyCases, type Floor, floorMs, fmaCase } from '../floor/floor.ts';
+import { copyCases, type Floor, floorMs, fmaCases, heldBytes } from '../floor/floor.ts';
 import { type BenchCase, titleOf } from './case.ts';
 import { type Measured, measure } from './measure.ts';
 import type { Provider } from './provider.ts';
@@ -35,6 +35,7 @@ const INCREDIBLE = 2;
 export async function runCases({ cases, providers, budget, wanted, print }: Session): Promise<Outcome> {
   const floors = await measureFloors(
     providers.filter((p) => p.floorOf === p.name),
+    cases.filter((c) => providers.some((p) => wanted(`${titleOf(c)}/${p.name}`))),
     budget,
     print,
   );
@@ -71,8 +72,10 @@ export function credible(c: BenchCase, m: Measured, floor: Floor | undefined): M
   return { ...m, time: undefined, deviceMs: undefined, verdict: { ...m.verdict, wrong } };
 }
 
+/** Of copies, up to the first that is as large as the largest case. */
 async function measureFloors(
   providers: readonly Provider[],
+  cases: readonly BenchCase[],
   budget: Budget,
   print: (line: string) => void,
 ): Promise<Record<string, Floor>> {
@@ -83,8 +86,10 @@ async function measureFloors(
     return amount / m.time.best / 1e6;
   };
   const onWebgpu = providers.filter((p) => p.backend === 'webgpu');
-  for (const { plain, wide } of copyCases) {
-    const bytes = plain.spec.entries[plain.entry].bytes(plain.params);
+  const most = Math.max(0, ...cases.map(heldBytes));
+  const largest = copyCases.find(({ bytes }) => bytes >= most) ?? copyCases[copyCases.length - 1];
+  for (const { bytes, plain, wide } of copyCases) {
+    if (bytes > largest.bytes) break;
     const best = new Map<Provider, number>();
     for (const [c, on] of [
       [plain, providers],
@@ -94,13 +99,20 @@ async function measureFloors(
     }
     for (const [p, gbps] of best) copies.get(p)?.push({ bytes, gbps });
   }
+  const gflops = new Map<Provider, number>();
+  for (const [c, on] of [
+    [fmaCases.plain, providers],
+    [fmaCases.scalar, onWebgpu],
+  ] as const) {
+    const flops = c.spec.entries[c.entry].flops(c.params);
+    for (const m of await measure(c, on, budget)) gflops.set(m.provider, Math.max(gflops.get(m.provider) ?? 0, rate(c, flops, m)));
+  }
   const floors: Record<string, Floor> = {};
-  for (const m of await measure(fmaCase, providers, budget)) {
-    const flops = fmaCase.spec.entries[fmaCase.entry].flops(fmaCase.params);
-    const floor = { copies: copies.get(m.provider) ?? [], gflops: rate(fmaCase, flops, m) };
-    floors[m.provider.name] = floor;
+  for (const p of providers) {
+    const floor = { copies: copies.get(p) ?? [], gflops: gflops.get(p) ?? 0 };
+    floors[p.name] = floor;
     const sizes = floor.copies.map(({ bytes, gbps }) => `${gbps.toFixed(1)} GB/s of ${bytes / 1024} KiB`).join(', ');
-    print(`floor ${m.provider.name}: ${m.provider.adapter}; multiply-add in registers ${floor.gflops.toFixed(1)} GFLOP/s; copy ${sizes}`);
+    print(`floor ${p.name}: ${p.adapter}; multiply-add in registers ${floor.gflops.toFixed(1)} GFLOP/s; copy ${sizes}`);
   }
   return floors;
 }
