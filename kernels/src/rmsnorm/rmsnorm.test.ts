@@ -1,11 +1,12 @@
 /**
  * Plan. Three entry points against the oracle on every backend; columns at 1 and on both sides of the SIMD width 4, of dweight's 16
  * and of the workgroup 64; rows on both sides of dweight's 16 lanes. Hostile values: a row of zeros (rstd = 1/sqrt(eps)), one outlier.
+ * Rows that come from memory, not from cache, take another loop on WebAssembly (above 4 MiB): same bits as a few of them alone.
  * dweight starts from given values. dx and dweight against finite differences of the oracle's forward.
  */
-import { type HostBuffers, launchRef } from '@eagrl/kernels';
+import { type HostBuffers, launchRef, launchWasm } from '@eagrl/kernels';
 import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
 import { rmsnorm } from './rmsnorm.ts';
 
 const SHAPES = [
@@ -44,6 +45,29 @@ const forward: KernelCase[] = [
   })),
 ];
 testKernel(rmsnorm, 'rmsnorm_fwd', forward);
+
+for (const [name, relaxed] of [
+  ['wasm', false],
+  ['wasm-relaxed', true],
+] as const) {
+  test(`rmsnorm_fwd ${name} 1030 rows of 1030 have the bits that each has beside few others`, () => {
+    const [rows, cols] = [1030, 1030];
+    const r = new Random('rmsnorm stream');
+    const [x, weight] = [r.normals(rows * cols, 2), r.normals(cols)];
+    const many = launchWasm(rmsnorm, 'rmsnorm_fwd', { x, weight }, { rows, cols, eps }, { relaxed });
+    for (const first of [0, 341, 343, 684, 687, rows - 5]) {
+      const few = launchWasm(
+        rmsnorm,
+        'rmsnorm_fwd',
+        { x: x.slice(first * cols, (first + 5) * cols), weight },
+        { rows: 5, cols, eps },
+        { relaxed },
+      );
+      expect(many.y.subarray(first * cols, (first + 5) * cols), `rows from ${first}`).toEqual(few.y);
+      expect(many.rstd.subarray(first, first + 5), `rows from ${first}`).toEqual(few.rstd);
+    }
+  });
+}
 for (const variant of ['thread_per_row', 'thread_per_row_wide']) testVariant(rmsnorm, 'rmsnorm_fwd', variant, forward);
 
 const backwardX: KernelCase[] = [
