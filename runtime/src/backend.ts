@@ -62,6 +62,17 @@ export interface Variants {
   use(picks: ReadonlyMap<string, string>): void;
 }
 
+/** Work that was queued once and can be queued again: the same kernels and copies, the same memory and params. */
+export interface Recording {
+  /**
+   * Queues all of it. `flops`: what `stats` shall count beyond those of the first time, where data that the kernels read decide about them.
+   * False, and nothing is queued, when memory that it names was freed meanwhile, or when other variants are in use: record it anew.
+   */
+  replay(flops?: number): boolean;
+  /** Gives back the memory that the work took for itself. */
+  destroy(): void;
+}
+
 /**
  * Work is queued in call order. `alloc`, `free`, `write`, `copy` and `dispatch` return at once; `read` resolves when everything
  * queued before it is done. A freed buffer may be handed out again at once: order makes that safe.
@@ -82,6 +93,12 @@ export interface Backend {
   copy(to: Slice, from: Slice): void;
   /** Slices in the entry's binding order. Sizes are checked against the spec; no slice may be written and also bound a second time. */
   dispatch(spec: KernelSpec, entry: string, slices: readonly Slice[], params: Params): void;
+  /**
+   * webgpu, unless it reports each dispatch (EAGRL_DEBUG): queues what `work` does and keeps it for replay, which costs half as much on the host.
+   * Memory that `work` allocates stays the recording's until that is destroyed.
+   * @throws DeviceError when `work` writes, reads or waits, or leaves memory allocated.
+   */
+  readonly record?: (work: () => void) => Recording;
   /** Hands queued work to the device; `read` and `sync` do it too. */
   flush(): void;
   sync(): Promise<void>;

@@ -1,6 +1,6 @@
 export { WEIGHT_TYPES, type WeightType } from '@eagrl/kernels';
 export { ReferenceBackend } from './backend/reference.ts';
-export type { Backend, BackendKind, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice, Variants } from './backend.ts';
+export type { Backend, BackendKind, BackendStats, DeviceBuffer, DeviceInfo, HostData, Recording, Slice, Variants } from './backend.ts';
 export { SLICE_ALIGN } from './backend.ts';
 export { Context } from './context.ts';
 export type { ProfileRow } from './debug.ts';

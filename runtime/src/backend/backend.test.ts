@@ -3,6 +3,8 @@
  * order of write / dispatch / copy / read, every kernel compiles, a chain of 1,000 launches against the reference, re-use of memory, refusals.
  * Then what only one backend can do: equal bits for any number of threads, addresses above 2 GiB, out of memory, a kernel that
  * traps (wasm); a shader that does not compile (webgpu); the switches.
+ * Recorded work (webgpu): a replay computes anew from what its memory holds now, keeps its own memory from others, runs in as many submits as it
+ * needs, is refused once memory is freed or variants change, and gives back what it took; what a recording may not hold is an error.
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -384,6 +386,115 @@ describe('webgpu', () => {
     expect(pooledBytes).toBeLessThanOrEqual((64 << 20) + peakBytes);
     await backend.sync();
     await backend.destroy();
+  });
+});
+
+describe('recorded work', () => {
+  const [rows, cols] = [3, 64];
+  const params = { rows, cols };
+  let backend: Backend;
+  beforeAll(async () => {
+    backend = await openDevice({ device: 'webgpu-software' });
+  });
+  afterAll(() => backend.destroy());
+
+  const record = (work: () => void) => {
+    if (!backend.record) throw new Error('webgpu without record');
+    return backend.record(work);
+  };
+  /** y = softmax of softmax of x, by way of memory of its own, and a copy of y at z. */
+  const twice = (x: DeviceBuffer, y: DeviceBuffer, z: DeviceBuffer) => () => {
+    const between = backend.alloc(rows * cols);
+    backend.dispatch(softmax, 'softmax_fwd', [all(between), all(x)], params);
+    backend.dispatch(softmax, 'softmax_fwd', [all(y), all(between)], params);
+    backend.free(between);
+    backend.copy(all(z), all(y));
+  };
+  const buffers = () => [0, 1, 2].map(() => backend.alloc(rows * cols)) as [DeviceBuffer, DeviceBuffer, DeviceBuffer];
+  const numbers = (seed: string) => new Random(seed).normals(rows * cols, 3);
+
+  test('a replay has the bits of a run on what its memory holds then, and counts as one', async () => {
+    const [x, y, z] = buffers();
+    backend.write(all(x), numbers('first'));
+    const recording = record(twice(x, y, z));
+    const { dispatches, flops } = backend.stats;
+    // What the recording frees within itself is nobody else's.
+    const others = Array.from({ length: 8 }, (_, i) => filled(backend, new Float32Array(rows * cols).fill(i)));
+    backend.write(all(x), numbers('second'));
+    expect(recording.replay(5)).toBe(true);
+    expect([backend.stats.dispatches - dispatches, backend.stats.flops - flops]).toEqual([
+      2,
+      5 + 2 * softmax.entries.softmax_fwd.flops(params),
+    ]);
+    const got = [await backend.read(all(y), 'f32'), await backend.read(all(z), 'f32')];
+    twice(x, y, z)();
+    const want = await backend.read(all(y), 'f32');
+    expect(got).toEqual([want, want]);
+    for (const [i, other] of others.entries()) expect(new Set(await backend.read(all(other), 'f32'))).toEqual(new Set([i]));
+    for (const b of [x, y, z, ...others]) backend.free(b);
+    recording.destroy();
+  });
+
+  test('more dispatches than a submit takes, and a write in between', async () => {
+    const [x, y] = buffers();
+    backend.write(all(x), numbers('many'));
+    const recording = record(() => {
+      for (let i = 0; i < 350; i++) {
+        backend.dispatch(softmax, 'softmax_fwd', [all(y), all(x)], params);
+        backend.dispatch(softmax, 'softmax_fwd', [all(x), all(y)], params);
+      }
+    });
+    backend.write(all(x), numbers('other'));
+    recording.replay();
+    backend.write(all(y), numbers('third'));
+    const flat = await backend.read(all(x), 'f32');
+    assertClose(flat, new Float32Array(rows * cols).fill(1 / cols), { ...TOLERANCE.transcendental, label: 'softmax of softmax of …' });
+    expect(await backend.read(all(y), 'f32')).toEqual(numbers('third'));
+    recording.destroy();
+  });
+
+  test('is refused once memory that it names is freed, once variants change, and after its end', () => {
+    const [x, y, z] = buffers();
+    const recording = record(twice(x, y, z));
+    expect(recording.replay()).toBe(true);
+    backend.variants?.use(new Map());
+    expect(recording.replay()).toBe(false);
+    const next = record(twice(x, y, z));
+    backend.free(z);
+    expect(next.replay()).toBe(false);
+    for (const r of [recording, next]) r.destroy();
+    next.destroy();
+    const last = record(twice(x, y, x));
+    last.destroy();
+    expect(last.replay()).toBe(false);
+  });
+
+  test('gives back its memory', () => {
+    const [x, y, z] = buffers();
+    const { liveBytes } = backend.stats;
+    record(twice(x, y, z)).destroy();
+    expect(backend.stats.liveBytes).toBe(liveBytes);
+    const { buffersCreated } = backend.stats;
+    const recording = record(twice(x, y, z));
+    expect(backend.stats.buffersCreated).toBe(buffersCreated);
+    expect(backend.stats.liveBytes).toBe(liveBytes + 4 * rows * cols);
+    recording.destroy();
+  });
+
+  test('what it may not hold', async () => {
+    const [x] = buffers();
+    const refused: [() => void, RegExp][] = [
+      [() => backend.write(all(x), numbers('x')), /write: not while work is being recorded/],
+      [() => record(() => {}), /record: not while work is being recorded/],
+      [() => void backend.alloc(4), /record: 1 buffers were allocated and not freed/],
+    ];
+    for (const [work, message] of refused) expect(() => record(work)).toThrow(message);
+    let read: Promise<unknown> = Promise.resolve();
+    record(() => {
+      read = backend.read(all(x), 'f32');
+    });
+    await expect(read).rejects.toThrow(/read: not while work is being recorded/);
+    expect(await backend.read(all(x), 'f32')).toHaveLength(rows * cols);
   });
 });
 

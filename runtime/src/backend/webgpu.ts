@@ -10,13 +10,14 @@ import {
   subgroupMatrixOf,
   writeParams,
 } from '@eagrl/kernels';
-import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice, Variants } from '../backend.ts';
+import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Recording, Slice, Variants } from '../backend.ts';
 import { type DispatchLog, reportDispatch, type Switches, scan } from '../debug.ts';
 import { DeviceError } from '../errors.ts';
 import { checkCopy, checkData, checkDispatch, checkLength, checkSlice, type OwnedBuffer, owned } from './check.ts';
 import { NumberKeys } from './number_keys.ts';
 import { BufferPool } from './webgpu_memory.ts';
 import { type Pipeline, Pipelines } from './webgpu_pipelines.ts';
+import { type RecordedCommand, RecordedWork } from './webgpu_recording.ts';
 
 /** Dispatches per submit: enough to hide the cost of a submit, few enough to bound what waits for the device. */
 const MAX_PENDING = 512;
@@ -77,6 +78,8 @@ export class WebgpuBackend implements Backend {
   readonly #paramsView = new DataView(this.#paramsHost.buffer);
   readonly #params: GPUBuffer;
   readonly deviceTime?: (work: () => void) => Promise<number>;
+  readonly record?: (work: () => void) => Recording;
+  #recording: RecordedWork | undefined;
   /** Buffers that commands not yet submitted name. */
   readonly #named = new Set<GPUBuffer>();
   #uploads: GPUBuffer | undefined;
@@ -126,6 +129,7 @@ export class WebgpuBackend implements Backend {
       const ticks = device.createBuffer({ label: 'ticks', size: TICK_BYTES, usage: GPUBufferUsage.QUERY_RESOLVE | COPY_SRC });
       this.deviceTime = (work) => this.#deviceTime(work, set, ticks);
     }
+    if (switches.debug < 2) this.record = (work) => this.#record(work);
     const pool = this.#pool;
     this.stats = {
       liveBytes: 0,
@@ -189,13 +193,14 @@ export class WebgpuBackend implements Backend {
     const b = owned<GpuBuffer>(this, buffer, 'free');
     b.freed = true;
     this.stats.liveBytes -= b.gpu.size;
-    this.#pool.give(b.gpu);
+    this.#give(b.gpu);
   }
 
   write(to: Slice, data: HostData): void {
     const b = checkSlice<GpuBuffer>(this, to, 'write');
     checkData(to, data);
     this.#checkAlive();
+    this.#expectNoRecording('write');
     if (data.length === 0) return;
     // Shared memory is refused by writeBuffer.
     const plain = data.buffer instanceof ArrayBuffer ? (data as HostData & ArrayBufferView<ArrayBuffer>) : data.slice();
@@ -226,6 +231,7 @@ export class WebgpuBackend implements Backend {
   async read(from: Slice, dtype: 'f32' | 'u32'): Promise<Float32Array | Uint32Array> {
     const b = checkSlice<GpuBuffer>(this, from, 'read');
     this.#checkAlive();
+    this.#expectNoRecording('read');
     const View = dtype === 'f32' ? Float32Array : Uint32Array;
     if (from.length === 0) return new View(0);
     const bytes = from.length * 4;
@@ -249,18 +255,23 @@ export class WebgpuBackend implements Backend {
     this.#checkAlive();
     const bytes = to.length * 4;
     if (bytes === 0) return;
-    const commands = this.#commands();
+    this.#recording?.name([b.from, b.to]);
     this.#named.add(b.from.gpu).add(b.to.gpu);
     if (b.to !== b.from) {
-      commands.copyBufferToBuffer(b.from.gpu, from.offset * 4, b.to.gpu, to.offset * 4, bytes);
+      this.#copy(b.from.gpu, from.offset * 4, b.to.gpu, to.offset * 4, bytes);
       return;
     }
     // Within one buffer WebGPU wants a way station; it may be handed out again at once, as order is kept.
-    const between = this.#pool.take(bytes);
+    const between = this.#take(to.length);
     this.#named.add(between);
-    commands.copyBufferToBuffer(b.from.gpu, from.offset * 4, between, 0, bytes);
-    commands.copyBufferToBuffer(between, 0, b.to.gpu, to.offset * 4, bytes);
-    this.#pool.give(between);
+    this.#copy(b.from.gpu, from.offset * 4, between, 0, bytes);
+    this.#copy(between, 0, b.to.gpu, to.offset * 4, bytes);
+    this.#give(between);
+  }
+
+  #copy(from: GPUBuffer, fromByte: number, to: GPUBuffer, toByte: number, bytes: number): void {
+    this.#commands().copyBufferToBuffer(from, fromByte, to, toByte, bytes);
+    this.#recording?.commands.push({ from, fromByte, to, toByte, bytes });
   }
 
   dispatch(spec: KernelSpec, name: string, slices: readonly Slice[], params: Params): void {
@@ -275,22 +286,104 @@ export class WebgpuBackend implements Backend {
     for (const { gpu } of buffers) this.#named.add(gpu);
     if (between) {
       this.#named.add(between);
-      this.#pool.give(between);
+      this.#give(between);
     }
     const offset = this.#pending * PARAM_STRIDE;
     writeParams(entry, params, this.#paramsView, offset);
-    const pass = this.#computePass();
-    pass.setBindGroup(0, group, [offset]);
-    grids.forEach((grid, i) => {
-      pass.setPipeline(pipeline.passes[i]);
-      pass.dispatchWorkgroups(...grid);
-    });
-    this.stats.dispatches++;
-    this.stats.flops += entry.flops(params);
-    if (++this.#pending === MAX_PENDING) this.flush();
+    const flops = entry.flops(params);
+    if (this.#recording) {
+      this.#recording.name(buffers);
+      if (between) this.#recording.named.add(between);
+      const block = this.#paramsHost.slice(offset, offset + pipeline.paramBytes);
+      this.#recording.commands.push({ group, passes: pipeline.passes, grids, params: block });
+      this.#recording.flops += flops;
+    }
+    this.#encode(group, offset, pipeline.passes, grids);
+    this.stats.flops += flops;
     const log: DispatchLog = { backend: this.kind, spec, name, params };
     if (this.#switches.debug >= 2) reportDispatch(log);
     if (this.#switches.debug >= 5) this.#scanOutputs(log, slices);
+  }
+
+  /** One dispatch whose params lie at `offset`. */
+  #encode(
+    group: GPUBindGroup,
+    offset: number,
+    passes: readonly GPUComputePipeline[],
+    grids: readonly (readonly [number, number, number])[],
+  ): void {
+    const pass = this.#computePass();
+    pass.setBindGroup(0, group, [offset]);
+    for (let i = 0; i < passes.length; i++) {
+      pass.setPipeline(passes[i]);
+      pass.dispatchWorkgroups(...grids[i]);
+    }
+    this.stats.dispatches++;
+    if (++this.#pending === MAX_PENDING) this.flush();
+  }
+
+  #record(work: () => void): Recording {
+    this.#checkAlive();
+    this.#expectNoRecording('record');
+    const recorded = new RecordedWork();
+    const release = () => {
+      for (const gpu of recorded.idle) this.#pool.give(gpu);
+    };
+    this.#recording = recorded;
+    try {
+      work();
+    } catch (error) {
+      release();
+      throw error;
+    } finally {
+      this.#recording = undefined;
+    }
+    if (recorded.taken > 0) {
+      release();
+      throw new DeviceError(`record: ${recorded.taken} buffers were allocated and not freed; allocate before what a recording shall leave`);
+    }
+    const { bytes } = recorded;
+    this.stats.liveBytes += bytes;
+    this.stats.peakBytes = Math.max(this.stats.peakBytes, this.stats.liveBytes);
+    const picks = this.#picks;
+    const outside = [...recorded.outside];
+    let destroyed = false;
+    return {
+      replay: (flops = 0) => {
+        this.#checkAlive();
+        this.#expectNoRecording('replay');
+        if (destroyed || picks !== this.#picks || outside.some((b) => b.freed)) return false;
+        this.#replay(recorded.commands, recorded.named);
+        this.stats.flops += recorded.flops + flops;
+        return true;
+      },
+      destroy: () => {
+        if (destroyed) return;
+        destroyed = true;
+        this.stats.liveBytes -= bytes;
+        release();
+      },
+    };
+  }
+
+  #replay(commands: readonly RecordedCommand[], named: ReadonlySet<GPUBuffer>): void {
+    let submits = -1;
+    for (const c of commands) {
+      if (this.stats.submits !== submits) {
+        // Since the last submit nothing is named.
+        submits = this.stats.submits;
+        for (const gpu of named) this.#named.add(gpu);
+      }
+      if ('group' in c) {
+        const offset = this.#pending * PARAM_STRIDE;
+        this.#paramsHost.set(c.params, offset);
+        this.#encode(c.group, offset, c.passes, c.grids);
+      } else this.#commands().copyBufferToBuffer(c.from, c.fromByte, c.to, c.toByte, c.bytes);
+    }
+  }
+
+  #expectNoRecording(what: string): void {
+    if (this.#recording) throw new DeviceError(`${what}: not while work is being recorded; do it before or after`);
   }
 
   flush(): void {
@@ -314,6 +407,7 @@ export class WebgpuBackend implements Backend {
 
   async sync(): Promise<void> {
     this.#checkAlive();
+    this.#expectNoRecording('sync');
     this.flush();
     await this.#device.queue.onSubmittedWorkDone();
     this.#checkAlive();
@@ -425,8 +519,16 @@ export class WebgpuBackend implements Backend {
         `webgpu: ${bytes} bytes asked; this adapter binds at most ${limit} at once, ${this.stats.liveBytes} are live; use smaller batches or a smaller model`,
       );
     }
+    const kept = this.#recording?.take(this.#pool.sizeFor(bytes));
+    if (kept) return kept;
     if (!this.#pool.has(bytes)) this.#trimPool();
-    return this.#pool.take(bytes);
+    const buffer = this.#pool.take(bytes);
+    return this.#recording?.adopt(buffer) ?? buffer;
+  }
+
+  #give(gpu: GPUBuffer): void {
+    if (this.#recording?.owns(gpu)) this.#recording.give(gpu);
+    else this.#pool.give(gpu);
   }
 
   #idOf(gpu: GPUBuffer): number {

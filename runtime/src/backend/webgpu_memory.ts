@@ -40,7 +40,7 @@ export class BufferPool {
 
   /** A buffer of at least `bytes` bytes, contents unspecified. */
   take(bytes: number): GPUBuffer {
-    const size = this.#size(bytes);
+    const size = this.sizeFor(bytes);
     const buffer = this.#free.get(size)?.pop();
     if (buffer) {
       this.#forget(buffer);
@@ -60,7 +60,7 @@ export class BufferPool {
   }
 
   has(bytes: number): boolean {
-    return (this.#free.get(this.#size(bytes))?.length ?? 0) > 0;
+    return (this.#free.get(this.sizeFor(bytes))?.length ?? 0) > 0;
   }
 
   /** Destroys the buffers that have been free longest until at most `keep` bytes are pooled. None may be in work not yet submitted. */
@@ -74,7 +74,8 @@ export class BufferPool {
     }
   }
 
-  #size(bytes: number): number {
+  /** Bytes of the buffer that `take` gives. */
+  sizeFor(bytes: number): number {
     return Math.min(sizeClass(bytes), this.#most);
   }
 

@@ -3,7 +3,7 @@
  *  - next-token probabilities of the cached path equal those of the packed forward, prompts at and around block and chunk borders;
  *  - log-probabilities and entropies of sampled tokens equal those of the packed forward over the finished sequence;
  *  - a draw does not depend on the batch: alone, among others and through a small maxBatch, bit for bit; webgpu reads every 8 steps
- *    and must give what single steps give;
+ *    and must give what single steps give; steps that webgpu replays have the bits of steps that go through the ops, while the cache grows too
  *  - forks share and copy on write: each equals a sequence of its own; appended tokens equal a longer prompt;
  *  - repetition penalty: what a sequence holds, through open, append, fork and earlier completions, is penalised as the packed forward's
  *    logits are by hand; alone and in a batch the same bits
@@ -211,6 +211,41 @@ test.each(['wasm', 'webgpu-software'] as const)('engine %s: stopAfter sees each 
   expect([...cut.tokens, ...rest.tokens]).toEqual([...whole.tokens]);
   engine.destroy();
   model.destroy();
+});
+
+test('engine webgpu-software: a replayed step has the bits of one through the ops', async () => {
+  const sampled = async (replays: boolean) => {
+    const { ctx, model, engine, random } = await build('webgpu-software', { blockSize: 2 });
+    const { backend } = ctx;
+    const record = backend.record;
+    if (!record) throw new Error('webgpu without record');
+    if (!replays) Object.assign(backend, { record: undefined });
+    const launches = vi.spyOn(ctx, 'run');
+    const live = backend.stats.liveBytes;
+    try {
+      // 12 sequences of up to 60 tokens leave one by one, and outgrow the first 256 blocks of the cache and a table's 32.
+      const prompts = Array.from({ length: 12 }, (_, i) => random.ints(20 + i, VOCAB));
+      const seqs = engine.open(prompts);
+      const done = await engine.sample(
+        seqs.map((seq, i) => request(seq, i, { maxTokens: 5 + 5 * i })),
+        { temperature: 0.9, topK: 20, repetitionPenalty: 1.2 },
+      );
+      const { length } = launches.mock.calls.filter(([, entry]) => entry === 'sample');
+      engine.destroy();
+      expect(backend.stats.liveBytes).toBe(live);
+      return { done, throughOps: length };
+    } finally {
+      Object.assign(backend, { record });
+      launches.mockRestore();
+      model.destroy();
+    }
+  };
+  const through = await sampled(false);
+  const replayed = await sampled(true);
+  expect(replayed.done).toEqual(through.done);
+  expect(through.throughOps).toBe(60);
+  // Once for each number of rows (16, 8) and each width of the table (32, 64), and where the cache grows.
+  expect(replayed.throughOps).toBeLessThanOrEqual(6);
 });
 
 test('engine: a finished sequence makes room at once', async () => {

@@ -8,11 +8,11 @@
  * A draw depends on (seed, stream, position) only. Batches are filled up to MIN_ROWS with idle rows, because the matmul kernels
  * take another path, with another order of sums, for few rows: so logits do not depend on who else is in the batch.
  */
-import { lmHead as lmHeadSpec, sampling as sampleSpec } from '@eagrl/kernels';
+import { lmHead as lmHeadSpec } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
 import { type DecodeRows, NO_SLOT, type Transformer } from '../model/transformer.ts';
-import { timesTransposed } from '../ops/weight.ts';
 import { alignUp, type Tensor, view } from '../tensor.ts';
+import { DecodeStep, logitsOf, type StepShape } from './decode_step.ts';
 import { EngineError } from './engine_error.ts';
 import { type BlockList, KvCache } from './kv_cache.ts';
 
@@ -108,6 +108,9 @@ interface Running {
  * (webgpu) in variants.ts beside it. engine.test.ts compares single rows with large batches bit for bit.
  */
 const MIN_ROWS = { wasm: 32, webgpu: 8, reference: 1 } as const;
+/** Rows of a batch are a multiple of this, blocks of a row of TABLE_STEP: what a step was recorded for lasts longer. Idle rows cost a GPU nothing. */
+const ROW_STEP = { wasm: 1, webgpu: 8, reference: 1 } as const;
+const TABLE_STEP = 32;
 /** Steps between two read-backs. On wasm a read is a copy; on webgpu it is a round trip of some 100 us that would stall each step. */
 const STEPS_PER_READ = { wasm: 1, reference: 1, webgpu: 8 } as const;
 
@@ -203,17 +206,25 @@ export class Engine {
       (request, index): Running => ({ index, request, seq: this.#sequence(request.seq), tokens: [], logprobs: [], entropies: [] }),
     );
     let running = waiting.splice(0, this.#maxBatch);
-    while (running.length > 0) {
-      const longest = Math.max(...running.map((r) => r.request.maxTokens - r.tokens.length));
-      await this.#advance(running, Math.min(STEPS_PER_READ[this.#ctx.backend.kind], longest), options);
-      const still: Running[] = [];
-      for (const r of running) {
-        if (r.finished) {
-          r.seq.past = { tokens: r.tokens, before: r.seq.past };
-          done[r.index] = completionOf(r, r.finished);
-        } else still.push(r);
+    let step: DecodeStep | undefined;
+    try {
+      while (running.length > 0) {
+        const longest = Math.max(...running.map((r) => r.request.maxTokens - r.tokens.length));
+        const steps = Math.min(STEPS_PER_READ[this.#ctx.backend.kind], longest);
+        for (const r of running) this.#cache.reserve(r.seq.blocks, r.seq.length - 1, r.seq.length - 1 + Math.min(steps, leftOf(r)));
+        step = this.#stepFor(running, options, step);
+        await this.#advance(step, running, steps);
+        const still: Running[] = [];
+        for (const r of running) {
+          if (r.finished) {
+            r.seq.past = { tokens: r.tokens, before: r.seq.past };
+            done[r.index] = completionOf(r, r.finished);
+          } else still.push(r);
+        }
+        running = [...still, ...waiting.splice(0, this.#maxBatch - still.length)];
       }
-      running = [...still, ...waiting.splice(0, this.#maxBatch - still.length)];
+    } finally {
+      step?.destroy();
     }
     return done;
   }
@@ -247,7 +258,7 @@ export class Engine {
     const ctx = this.#ctx;
     for (const s of seqs) this.#cache.reserve(s.blocks, s.length - 1, s.length);
     const { ids, rows: fed } = this.#feedRows(seqs.map((seq) => ({ token: seq.pending, position: seq.length - 1, seq })));
-    const logits = this.#logits(this.#model.decode(ids, fed, this.#cache));
+    const logits = logitsOf(ctx, this.#model, this.#model.decode(ids, fed, this.#cache));
     const [rows, vocab] = logits.shape;
     return tokenIds.map((id) => {
       const [logprobs, entropy, lse] = [0, 0, 0].map(() => ctx.tensor([rows]));
@@ -257,64 +268,58 @@ export class Engine {
     });
   }
 
-  /** Up to `steps` tokens for each running request; ids stay on the device between steps and come back at the end. */
-  async #advance(running: readonly Running[], steps: number, options: SamplingOptions): Promise<void> {
+  /** The step that was, if it still fits; else another in its place. */
+  #stepFor(running: readonly Running[], options: SamplingOptions, was: DecodeStep | undefined): DecodeStep {
     const { repetitionPenalty: penalty = 1, temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
+    const rows = roundUp(Math.max(running.length, this.#minRows), ROW_STEP[this.#ctx.backend.kind]);
+    const shape: StepShape = { rows, width: tableWidth(running.map((r) => r.seq)), penalty, temperature, topK, topP, minP };
+    if (was?.shape.rows === shape.rows && was.shape.width === shape.width) return was;
+    was?.destroy();
+    return new DecodeStep(this.#ctx, this.#model, this.#cache, shape);
+  }
+
+  /** Up to `steps` tokens for each running request, whose slots are reserved; ids stay on the device between steps and come back at the end. */
+  async #advance(step: DecodeStep, running: readonly Running[], steps: number): Promise<void> {
     const ctx = this.#ctx;
-    const left = (r: Running) => r.request.maxTokens - r.tokens.length;
-    const rows = Math.max(running.length, this.#minRows);
+    const { rows, penalty } = step.shape;
     const stride = alignUp(rows);
-    for (const r of running) this.#cache.reserve(r.seq.blocks, r.seq.length - 1, r.seq.length - 1 + Math.min(steps, left(r)));
-    const reads = ctx.scope(() => {
-      const [drawn, logprobs, entropies] = [
-        ctx.tensor([steps * stride], 'u32'),
-        ctx.tensor([steps * stride]),
-        ctx.tensor([steps * stride]),
-      ];
-      const plan = this.#plan(running, rows, steps, left);
-      const seen = penalty === 1 ? undefined : ctx.from(this.#seen(running, rows));
-      let ids = plan.ids;
-      for (let step = 0; step < steps; step++) {
-        const cut = (t: Tensor) => view(t, [rows], step * stride);
-        const input = ids;
-        ctx.scope(() => {
-          const logits = this.#logits(this.#model.decode(input, plan.steps[step].rows, this.#cache));
-          const vocab = logits.shape[1];
-          if (seen) ctx.run(sampleSpec, 'repetition_penalty', [logits, seen, input], { rows, vocab, penalty });
-          const params = { rows, vocab, temperature, top_k: topK, top_p: topP, min_p: minP };
-          ctx.run(sampleSpec, 'sample', [cut(drawn), cut(logprobs), cut(entropies), logits, plan.steps[step].state], params);
-        });
-        ids = cut(drawn);
-      }
-      return Promise.all([ctx.readU32(drawn), ctx.read(logprobs), ctx.read(entropies)]);
+    const read = ctx.scope(() => {
+      const out = ctx.tensor([steps * 3 * stride], 'u32');
+      const { owner, pairs } = this.#plan(step.shape, running, steps);
+      step.begin(owner, penalty === 1 ? undefined : this.#seen(running, rows));
+      for (let i = 0; i < steps; i++) step.run(owner, i, pairs[i], view(out, [3 * stride], i * 3 * stride));
+      return Promise.all([ctx.readU32(out), ctx.read({ ...out, dtype: 'f32' })]);
     });
-    const [drawn, logprobs, entropies] = await reads;
+    const [ids, numbers] = await read;
     running.forEach((r, row) => {
-      for (let step = 0; step < steps && !r.finished; step++) {
-        const at = step * stride + row;
-        r.tokens.push(drawn[at]);
-        r.logprobs.push(logprobs[at]);
-        r.entropies.push(entropies[at]);
+      for (let i = 0; i < steps && !r.finished; i++) {
+        const at = i * 3 * stride + row;
+        r.tokens.push(ids[at]);
+        r.logprobs.push(numbers[at + stride]);
+        r.entropies.push(numbers[at + 2 * stride]);
         r.seq.length++;
-        r.seq.pending = drawn[at];
-        r.finished = finishedBy(r, drawn[at]);
+        r.seq.pending = ids[at];
+        r.finished = finishedBy(r, ids[at]);
       }
       // Blocks beyond a stop token.
       this.#cache.release(r.seq.blocks, Math.ceil((r.seq.length - 1) / this.#cache.blockSize));
     });
   }
 
-  /** Everything the device must know for `steps` steps, in one upload: which position each row writes, and who still draws. */
-  #plan(running: readonly Running[], rows: number, steps: number, left: (r: Running) => number) {
+  /** Everything the device must know for `steps` steps, in one upload (stepLayout): which position each row writes, and who still draws. */
+  #plan({ rows, width }: StepShape, running: readonly Running[], steps: number): { owner: Tensor; pairs: number[] } {
     const ids = new Uint32Array(rows);
     running.forEach((r, i) => {
       ids[i] = r.seq.pending;
     });
-    const table = this.#blockTable(
-      running.map((r) => r.seq),
-      rows,
-    );
-    const arrays = [ids, table.data];
+    const arrays = [
+      ids,
+      blockTable(
+        running.map((r) => r.seq),
+        rows,
+        width,
+      ),
+    ];
     const pairs: number[] = [];
     for (let step = 0; step < steps; step++) {
       const positions = new Uint32Array(rows);
@@ -322,7 +327,7 @@ export class Engine {
       const seqLens = new Uint32Array(rows);
       const state = new Uint32Array(rows * 4);
       running.forEach((r, i) => {
-        if (step >= left(r)) return;
+        if (step >= leftOf(r)) return;
         const position = r.seq.length - 1 + step;
         positions[i] = position;
         slots[i] = this.#slot(r.seq, position);
@@ -333,15 +338,7 @@ export class Engine {
       pairs.push(sum(seqLens));
     }
     this.#cache.commit();
-    const { views } = this.#ctx.fromMany(arrays);
-    const blockTable = { ...views[1], shape: [rows, table.width] };
-    return {
-      ids: views[0],
-      steps: Array.from({ length: steps }, (_, step) => {
-        const [positions, slots, seqLens, state] = views.slice(2 + 4 * step);
-        return { rows: { positions, slots, seqLens, pairs: pairs[step], blockTable }, state };
-      }),
-    };
+    return { owner: this.#ctx.fromMany(arrays).owner, pairs };
   }
 
   /** (rows, ceil(V / 32)): bit t % 32 of word t / 32 is set for the tokens t of each row's sequence. */
@@ -388,44 +385,23 @@ export class Engine {
       slots[i] = this.#slot(seq, position);
       seqLens[i] = position + 1;
     });
-    const table = this.#blockTable(
-      rows.map((r) => r.seq),
-      count,
-    );
+    const seqs = rows.map((r) => r.seq);
+    const width = tableWidth(seqs);
     this.#cache.commit();
-    const { views } = this.#ctx.fromMany([ids, positions, slots, seqLens, table.data]);
+    const { views } = this.#ctx.fromMany([ids, positions, slots, seqLens, blockTable(seqs, count, width)]);
     const decodeRows: DecodeRows = {
       positions: views[1],
       slots: views[2],
       seqLens: views[3],
       pairs: sum(seqLens),
-      blockTable: { ...views[4], shape: [count, table.width] },
+      blockTable: { ...views[4], shape: [count, width] },
     };
     return { ids: views[0], rows: decodeRows };
-  }
-
-  /** (rows, width): the blocks of each row's sequence. */
-  #blockTable(seqs: readonly Sequence[], rows: number): { data: Uint32Array; width: number } {
-    const width = Math.max(1, ...seqs.map((s) => s.blocks.length));
-    const data = new Uint32Array(rows * width);
-    seqs.forEach((s, i) => {
-      data.set(s.blocks, i * width);
-    });
-    return { data, width };
   }
 
   #slot(seq: Sequence, position: number): number {
     const { blockSize } = this.#cache;
     return seq.blocks[Math.floor(position / blockSize)] * blockSize + (position % blockSize);
-  }
-
-  /** (rows, V). */
-  #logits(hidden: Tensor): Tensor {
-    const weight = this.#model.headWeight;
-    const [rows] = hidden.shape;
-    const logits = this.#ctx.tensor([rows, weight.shape[0]]);
-    timesTransposed(this.#ctx, logits, hidden, weight, rows);
-    return logits;
   }
 
   #register(sequence: Sequence): SeqId {
@@ -480,6 +456,23 @@ export class Engine {
       );
     }
   }
+}
+
+const roundUp = (n: number, step: number): number => Math.ceil(n / step) * step;
+
+/** Tokens that a request may still draw. */
+const leftOf = (r: Running): number => r.request.maxTokens - r.tokens.length;
+
+/** Blocks per row of a table that holds those of all sequences. */
+const tableWidth = (seqs: readonly Sequence[]): number => roundUp(Math.max(1, ...seqs.map((s) => s.blocks.length)), TABLE_STEP);
+
+/** (rows, width): the blocks of each row's sequence. */
+function blockTable(seqs: readonly Sequence[], rows: number, width: number): Uint32Array {
+  const table = new Uint32Array(rows * width);
+  seqs.forEach((s, i) => {
+    table.set(s.blocks, i * width);
+  });
+  return table;
 }
 
 const sum = (values: Uint32Array): number => values.reduce((a, b) => a + b, 0);
