@@ -1,5 +1,5 @@
 // Matrix product; forms and formula in matmul.wgsl. B is packed once, by all threads, into panels of 8 columns (phase 1,
-// shared scratch, (batch, panel, k, 8), ragged columns zero). Then tiles of MC x NC outputs are independent work items: the
+// shared scratch, (batch, panel, k, 8), ragged columns zero). Then tiles of up to MC x NC outputs are independent work items: the
 // tile's rows of A are packed into the thread's own scratch in panels of 12 rows, KC deep, and the inner block is 6 rows x 8 columns
 // (common/matmul_block.as.ts).
 // Few rows of A (`direct` in matmul.ts) cannot pay for packing: rows of B are read in place.
@@ -20,12 +20,14 @@ function tiles(form: i32, c: usize, a: usize, b: usize, bias: usize, m: i32, n: 
   alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
   const across = (n + NC - 1) / NC;
   const down = (m + MC - 1) / MC;
+  // Tiles of 24 and 24 rows rather than 36 and 12: with few of them a thread would wait for another's larger one.
+  const height = ((m + down - 1) / down + MR - 1) / MR * MR;
   const panels = (n + 7) >> 3;
   for (let item = lo; item < hi; item++) {
-    const i0 = (item % down) * MC;
+    const i0 = (item % down) * height;
     const j0 = (item / down % across) * NC;
     const z = item / down / across;
-    const i1 = min(i0 + MC, m);
+    const i1 = min(i0 + height, m);
     const j1 = min(j0 + NC, n);
     const az = a + ((<usize>z * stride_a) << 2);
     const bz = packed + (stride_b ? (<usize>z * panels * k) << 5 : 0);
