@@ -2,10 +2,12 @@
 //
 // One work item is a (row, kv head): its query heads, two at a time, share each loaded key and value. Keys come in tiles of 64:
 // scores with 2 heads x 4 keys in registers, online softmax with 4 keys in the lanes, then 2 heads x 16 columns of values.
-import { exp1, exp4_weights, fma4, hmax4, hsum4, TLS } from '../common/simd.as';
+import { exp1, exp4_weights, fma4, hmax4, hsum4, TLS, TLS_BYTES } from '../common/simd.as';
 
 const TILE: i32 = 64;
 const LOWEST: f32 = -3.4028234e38;
+/** Bytes of a line of cache. */
+const LINE: usize = 64;
 
 /** The four horizontal sums as one vector. */
 // @ts-ignore: decorator
@@ -101,6 +103,31 @@ function accumulate(o0: usize, o1: usize, f0: f32, f1: f32, s0: usize, s1: usize
   }
 }
 
+/**
+ * at[t]: byte offset of key first + t for t < n, the last one repeated up to a multiple of 4; block by block, without a division per key. Loads a word of
+ * each line of these keys and values on the way: they lie apart, and loads that wait for nothing wait together. What was loaded ends in scratch, or
+ * the compiler would leave the loads out.
+ */
+function place(at: usize, k: usize, v: usize, bytes: usize, table: usize, first: i32, n: i32, block_size: i32, slot_bytes: usize, head: usize): void {
+  let entry = table + (<usize>(first / block_size) << 2);
+  let inside = first % block_size;
+  let offset: usize = 0;
+  let touched: u32 = 0;
+  for (let t = 0; t < n; ) {
+    offset = (<usize>load<u32>(entry) * block_size + inside) * slot_bytes + head;
+    const end = min(n, t + block_size - inside);
+    for (; t < end; t++) {
+      store<u32>(at + (<usize>t << 2), <u32>offset);
+      for (let d: usize = offset; d < offset + bytes; d += LINE) touched |= load<u32>(k + d) | load<u32>(v + d);
+      offset += slot_bytes;
+    }
+    inside = 0;
+    entry += 4;
+  }
+  for (let t = n; t < ((n + 3) & ~3); t++) store<u32>(at + (<usize>t << 2), <u32>(offset - slot_bytes));
+  store<u32>(TLS + TLS_BYTES - 4, touched);
+}
+
 export function attention_decode(
   o: usize, q: usize, k_cache: usize, v_cache: usize, block_table: usize, seq_lens: usize,
   rows: i32, heads: i32, kv_heads: i32, head_dim: i32, block_size: i32, max_blocks: i32, num_blocks: i32, scale: f32,
@@ -128,11 +155,7 @@ export function attention_decode(
     }
     for (let first = 0; first < n; first += TILE) {
       const keys = min(TILE, n - first);
-      for (let t = 0; t < ((keys + 3) & ~3); t++) {
-        const key = first + min(t, keys - 1);
-        const slot = <usize>load<u32>(table + (<usize>(key / block_size) << 2)) * block_size + key % block_size;
-        store<u32>(at + (<usize>t << 2), <u32>(slot * slot_bytes + <usize>kv_head * bytes));
-      }
+      place(at, k_cache, v_cache, bytes, table, first, keys, block_size, slot_bytes, <usize>kv_head * bytes);
       for (let h = 0; h < group; h += 2) {
         // An odd last head runs beside a copy of itself, whose sums go to the spare row.
         const odd = h + 1 == group;
