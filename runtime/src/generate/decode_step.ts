@@ -53,14 +53,14 @@ export class DecodeStep {
   constructor(ctx: Context, model: Transformer, cache: PagedKv, shape: StepShape) {
     const { head, inputs } = stepLayout(shape);
     const { vocab_size: vocab, num_attention_heads: heads, head_dim: headDim, num_hidden_layers: layers } = model.config;
-    const fixed = (length: number) => ctx.persist(ctx.tensor([length], 'u32'));
+    const lengths = [head + inputs, 3 * alignUp(shape.rows)];
+    if (shape.penalty !== 1) lengths.push(shape.rows * Math.ceil(vocab / 32));
+    const fixed = ctx.scope(() => lengths.map((length) => ctx.tensor([length], 'u32')));
     this.#ctx = ctx;
     this.#model = model;
     this.#cache = cache;
     this.shape = shape;
-    this.#input = fixed(head + inputs);
-    this.#output = fixed(3 * alignUp(shape.rows));
-    this.#seen = shape.penalty === 1 ? undefined : fixed(shape.rows * Math.ceil(vocab / 32));
+    [this.#input, this.#output, this.#seen] = fixed.map((t) => ctx.persist(t));
     this.#flopsPerPair = 4 * heads * headDim * layers;
   }
 

@@ -248,6 +248,27 @@ test('engine webgpu-software: a replayed step has the bits of one through the op
   expect(replayed.throughOps).toBeLessThanOrEqual(6);
 });
 
+test('engine: a step that gets no memory gives its own error, and leaves none taken', async () => {
+  const { ctx, model, engine, random } = await build('wasm', { maxBatch: 40 });
+  const seqs = engine.open(Array.from({ length: 40 }, (_, i) => random.ints(2 + (i % 3), VOCAB)));
+  const live = ctx.backend.stats.liveBytes;
+  const tensor = ctx.tensor.bind(ctx);
+  let steps = 0;
+  const spy = vi.spyOn(ctx, 'tensor').mockImplementation((shape, dtype) => {
+    // A step's own output, three times 64 elements, comes right after its input. The second step is another, as fewer rows are left.
+    const [before] = spy.mock.calls.at(-2) ?? [];
+    if (shape[0] === 192 && dtype === 'u32' && before?.length === 1 && before[0] > 192 && ++steps === 2) throw new Error('no memory');
+    return tensor(shape, dtype);
+  });
+  const requests = seqs.map((seq, i) => request(seq, i, { maxTokens: i === 0 ? 1 : 3 }));
+  await expect(engine.sample(requests)).rejects.toThrow('no memory');
+  spy.mockRestore();
+  expect(steps).toBe(2);
+  expect(ctx.backend.stats.liveBytes).toBe(live);
+  engine.destroy();
+  model.destroy();
+});
+
 test('engine: a finished sequence makes room at once', async () => {
   const { ctx, model, engine, random } = await build('wasm', { maxBatch: 2 });
   const seqs = engine.open(Array.from({ length: 6 }, () => random.ints(3, VOCAB)));

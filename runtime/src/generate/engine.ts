@@ -212,7 +212,12 @@ export class Engine {
         const longest = Math.max(...running.map((r) => r.request.maxTokens - r.tokens.length));
         const steps = Math.min(STEPS_PER_READ[this.#ctx.backend.kind], longest);
         for (const r of running) this.#cache.reserve(r.seq.blocks, r.seq.length - 1, r.seq.length - 1 + Math.min(steps, leftOf(r)));
-        step = this.#stepFor(running, options, step);
+        const shape = this.#stepShape(running, options);
+        if (step?.shape.rows !== shape.rows || step.shape.width !== shape.width) {
+          step?.destroy();
+          step = undefined; // the next one may fail to get its memory
+          step = new DecodeStep(this.#ctx, this.#model, this.#cache, shape);
+        }
         await this.#advance(step, running, steps);
         const still: Running[] = [];
         for (const r of running) {
@@ -268,14 +273,10 @@ export class Engine {
     });
   }
 
-  /** The step that was, if it still fits; else another in its place. */
-  #stepFor(running: readonly Running[], options: SamplingOptions, was: DecodeStep | undefined): DecodeStep {
+  #stepShape(running: readonly Running[], options: SamplingOptions): StepShape {
     const { repetitionPenalty: penalty = 1, temperature = 1, topK = 0, topP = 1, minP = 0 } = options;
     const rows = roundUp(Math.max(running.length, this.#minRows), ROW_STEP[this.#ctx.backend.kind]);
-    const shape: StepShape = { rows, width: tableWidth(running.map((r) => r.seq)), penalty, temperature, topK, topP, minP };
-    if (was?.shape.rows === shape.rows && was.shape.width === shape.width) return was;
-    was?.destroy();
-    return new DecodeStep(this.#ctx, this.#model, this.#cache, shape);
+    return { rows, width: tableWidth(running.map((r) => r.seq)), penalty, temperature, topK, topP, minP };
   }
 
   /** Up to `steps` tokens for each running request, whose slots are reserved; ids stay on the device between steps and come back at the end. */
