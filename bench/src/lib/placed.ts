@@ -22,7 +22,7 @@ export class Placed {
     this.#backend = backend;
     this.#bindings = entry.bindings;
     const host = entry.bindings.map((b) => inputs[b.name] ?? new VIEW[b.dtype](new Uint32Array(need[b.name]).fill(POISON).buffer));
-    checkSizes(c.spec, c.entry, c.params, (b) => host[entry.bindings.indexOf(b)].length);
+    checkSizes(c.spec, c.entry, c.params, (_, i) => host[i].length);
     this.#slices = host.map((data) => {
       const slice = { buffer: backend.alloc(data.length), offset: 0, length: data.length };
       backend.write(slice, data);

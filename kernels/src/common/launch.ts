@@ -41,11 +41,12 @@ export function packParams(entry: KernelEntry, params: Params): ArrayBuffer {
 }
 
 /** Checks that every binding has at least the elements that the params ask for; throws before any work. */
-export function checkSizes(spec: KernelSpec, name: string, params: Params, lengthOf: (b: Binding) => number): void {
-  const entry = entryOf(spec, name);
-  const need = entry.size(params);
-  for (const b of entry.bindings) {
-    const have = lengthOf(b);
+export function checkSizes(spec: KernelSpec, name: string, params: Params, lengthOf: (b: Binding, at: number) => number): void {
+  const { bindings, size } = entryOf(spec, name);
+  const need = size(params);
+  for (let i = 0; i < bindings.length; i++) {
+    const b = bindings[i];
+    const have = lengthOf(b, i);
     if (have < need[b.name]) throw new Error(`${name}: '${b.name}' needs ${need[b.name]} ${b.dtype} elements, got ${have}`);
   }
 }

@@ -16,11 +16,16 @@ interface PerElement {
 }
 
 export function perElement(bindings: readonly Binding[], { flops, group, block, params }: PerElement): KernelEntry {
+  const names = bindings.map((b) => b.name);
   const moved = bindings.reduce((sum, { access }) => sum + (access === 'read_write' ? 8 : 4), 0);
   return {
     bindings,
     params: { n: 'u32', ...params },
-    size: ({ n }: Shape) => Object.fromEntries(bindings.map(({ name }) => [name, n])),
+    size: ({ n }: Shape) => {
+      const need: Record<string, number> = {};
+      for (const name of names) need[name] = n;
+      return need;
+    },
     grid: ({ n }: Shape) => grid1d(ceilDiv(n, group)),
     work: ({ n }: Shape) => ceilDiv(n, block),
     flops: ({ n }: Shape) => flops * n,

@@ -1,5 +1,14 @@
 /** More than one way to compute an entry on WebGPU: what there is, what suits, what to take when nobody measured. */
-import { type AdapterFacts, entryOf, type KernelEntry, type KernelSpec, type Params, type SubgroupMatrix, type Variant } from './spec.ts';
+import {
+  type AdapterFacts,
+  entryOf,
+  type KernelEntry,
+  type KernelSpec,
+  type Params,
+  type Rule,
+  type SubgroupMatrix,
+  type Variant,
+} from './spec.ts';
 
 /** Name of the WGSL that every entry has: the spec's own. */
 export const DEFAULT_VARIANT = 'default';
@@ -61,19 +70,35 @@ export function applicable(entry: KernelEntry, params: Params, adapter: AdapterF
   return ruled?.alone ? [ruled.name] : [DEFAULT_VARIANT, ...others.map((v) => v.name)];
 }
 
+interface Choice {
+  readonly variant: Variant;
+  readonly when: Rule['when'];
+}
+
+/** Rules of an entry whose variants compile on an adapter; asked for at every dispatch. */
+const choices = new WeakMap<AdapterFacts, Map<KernelEntry, readonly Choice[]>>();
+
+function choicesOf(entry: KernelEntry, adapter: AdapterFacts): readonly Choice[] {
+  let known = choices.get(adapter);
+  if (!known) choices.set(adapter, (known = new Map()));
+  let list = known.get(entry);
+  if (!list) {
+    list = (entry.rules?.(adapter) ?? []).flatMap(({ variant: name, when }) => {
+      const variant = entry.variants?.find((v) => v.name === name);
+      return variant && compiles(variant, adapter) ? [{ variant, when }] : [];
+    });
+    known.set(entry, list);
+  }
+  return list;
+}
+
 /** The variant to run by the entry's rules: the first rule that holds and whose variant can run. */
 export function pickVariant(entry: KernelEntry, params: Params, adapter: AdapterFacts): string {
-  for (const { variant, when } of entry.rules?.(adapter) ?? []) {
-    if (!when(params)) continue;
-    const v = entry.variants?.find((x) => x.name === variant);
-    if (v && compiles(v, adapter) && v.applies(params)) return variant;
-  }
+  for (const { variant, when } of choicesOf(entry, adapter)) if (when(params) && variant.applies(params)) return variant.name;
   return DEFAULT_VARIANT;
 }
 
 /** Every variant that the rules may pick on this adapter: what to compile ahead of use. */
 export function pickable(entry: KernelEntry, adapter: AdapterFacts): string[] {
-  const named = new Set(entry.rules?.(adapter).map((r) => r.variant));
-  const usable = (entry.variants ?? []).filter((v) => named.has(v.name) && compiles(v, adapter));
-  return [DEFAULT_VARIANT, ...usable.map((v) => v.name)];
+  return [DEFAULT_VARIANT, ...new Set(choicesOf(entry, adapter).map(({ variant }) => variant.name))];
 }

@@ -10,22 +10,27 @@ export interface OwnedBuffer extends DeviceBuffer {
 }
 
 /** The buffer behind a handle, if it is alive and belongs to `owner`. */
-export function owned<B extends OwnedBuffer>(owner: object, buffer: DeviceBuffer, what: string): B {
+export function owned<B extends OwnedBuffer>(owner: object, buffer: DeviceBuffer, what: string, part?: string): B {
   const b = buffer as B;
-  if (b.owner !== owner) throw new DeviceError(`${what}: buffer ${b.id} belongs to another device; write it there and read it here`);
-  if (b.freed) throw new DeviceError(`${what}: buffer ${b.id} was freed; free it after its last use`);
+  if (b.owner !== owner) {
+    throw new DeviceError(`${label(what, part)}: buffer ${b.id} belongs to another device; write it there and read it here`);
+  }
+  if (b.freed) throw new DeviceError(`${label(what, part)}: buffer ${b.id} was freed; free it after its last use`);
   return b;
 }
+
+/** Joined only where something is wrong: a dispatch checks each of its slices. */
+const label = (what: string, part: string | undefined): string => (part === undefined ? what : `${what}: '${part}'`);
 
 export function checkLength(what: string, length: number): void {
   if (!Number.isSafeInteger(length) || length < 0) throw new DeviceError(`${what}: length ${length}; expected a whole number of elements`);
 }
 
-export function checkSlice<B extends OwnedBuffer>(owner: object, slice: Slice, what: string): B {
-  const b = owned<B>(owner, slice.buffer, what);
+export function checkSlice<B extends OwnedBuffer>(owner: object, slice: Slice, what: string, part?: string): B {
+  const b = owned<B>(owner, slice.buffer, what, part);
   const { offset, length } = slice;
   if (!(Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && offset + length <= b.length)) {
-    throw new DeviceError(`${what}: elements ${offset}..${offset + length} of buffer ${b.id}, which has ${b.length}`);
+    throw new DeviceError(`${label(what, part)}: elements ${offset}..${offset + length} of buffer ${b.id}, which has ${b.length}`);
   }
   return b;
 }
@@ -63,14 +68,14 @@ export function checkDispatch<B extends OwnedBuffer>(
     const value = params[key];
     if (typeof value !== 'number' || Number.isNaN(value)) throw new DeviceError(`${name}: param '${key}' is ${value}; expected a number`);
   }
-  const buffers = slices.map((slice, i) => {
-    const b = checkSlice<B>(owner, slice, `${name}: '${bindings[i].name}'`);
-    if (slice.offset % SLICE_ALIGN !== 0) {
-      throw new DeviceError(`${name}: '${bindings[i].name}' starts at element ${slice.offset}; expected a multiple of ${SLICE_ALIGN}`);
+  const buffers: B[] = [];
+  for (let i = 0; i < slices.length; i++) {
+    buffers.push(checkSlice<B>(owner, slices[i], name, bindings[i].name));
+    if (slices[i].offset % SLICE_ALIGN !== 0) {
+      throw new DeviceError(`${name}: '${bindings[i].name}' starts at element ${slices[i].offset}; expected a multiple of ${SLICE_ALIGN}`);
     }
-    return b;
-  });
-  checkSizes(spec, name, params, (b) => slices[bindings.indexOf(b)].length);
+  }
+  checkSizes(spec, name, params, (_, i) => slices[i].length);
   checkAliases(name, entry, slices);
   return { entry, buffers };
 }

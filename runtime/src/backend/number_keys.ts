@@ -14,7 +14,8 @@ export class NumberKeys<V> {
   /** The value kept under the first `n` numbers of `key`. */
   get(key: readonly number[], n: number): V | undefined {
     const list = this.#lists.get(hash(key, n));
-    return list?.find((entry) => equal(entry.key, key, n))?.value;
+    if (list) for (const entry of list) if (equal(entry.key, key, n)) return entry.value;
+    return undefined;
   }
 
   /** Keeps a value under a copy of the first `n` numbers of `key`, which has none yet, and returns it. */

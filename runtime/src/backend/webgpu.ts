@@ -15,17 +15,22 @@ import { type DispatchLog, reportDispatch, type Switches, scan } from '../debug.
 import { DeviceError } from '../errors.ts';
 import { checkCopy, checkData, checkDispatch, checkLength, checkSlice, type OwnedBuffer, owned } from './check.ts';
 import { NumberKeys } from './number_keys.ts';
-import { BufferPool } from './webgpu_memory.ts';
+import { BufferPool, type Memory } from './webgpu_memory.ts';
 import { type Pipeline, Pipelines } from './webgpu_pipelines.ts';
 import { type RecordedCommand, RecordedWork } from './webgpu_recording.ts';
 
 /** Dispatches per submit: enough to hide the cost of a submit, few enough to bound what waits for the device. */
-const MAX_PENDING = 512;
+const MAX_PENDING = 1024;
+/** Of the first submit after the queue ran dry: until then the device waits. Each submit that follows has GROWTH times as many. */
+const FIRST_PENDING = 64;
+const GROWTH = 4;
+/** Operations per submit. Windows resets a device, Chrome and Metal give it up, after 2 to 10 s of one submit; weak ones do 0.2 TFLOP/s. */
+const MAX_FLOPS = 2e11;
 /** WebGPU's default minUniformBufferOffsetAlignment; no params block is larger. */
 const PARAM_STRIDE = 256;
 /** Bind groups kept; a training step has some thousands. Beyond it the cache starts afresh, so it cannot leak. */
 const MAX_BIND_GROUPS = 16_384;
-/** Pooled memory beyond a quarter of the peak and this is given back to the driver. */
+/** Memory held beyond the peak and a quarter of it, or this, is given back to the driver. */
 const MIN_POOL_BYTES = 64 << 20;
 /** Smallest binding that WGSL arrays of vec4 accept; stands in for a slice without elements. */
 const DUMMY_BYTES = 16;
@@ -49,10 +54,17 @@ export function isSoftware(info: GPUAdapterInfo): boolean {
 }
 
 interface GpuBuffer extends OwnedBuffer {
-  readonly gpu: GPUBuffer;
-  /** Identity of the GPUBuffer for cache keys; a pooled buffer keeps it from owner to owner. */
-  readonly gpuId: number;
+  readonly memory: Memory;
 }
+
+/** Stands in cache keys for the length of a slice that is all of its buffer. */
+const WHOLE = -1;
+
+/**
+ * Whether a slice is all of its buffer. Then the memory is bound to its end, which the length asked for does not change: tensors of packs of
+ * nearly one length share bind groups. No kernel asks for arrayLength.
+ */
+const wholly = (buffer: GpuBuffer, { offset, length }: Slice): boolean => offset === 0 && length > 0 && length === buffer.length;
 
 export class WebgpuBackend implements Backend {
   readonly kind = 'webgpu';
@@ -65,7 +77,8 @@ export class WebgpuBackend implements Backend {
   readonly #staging: BufferPool;
   readonly #pipelines: Pipelines;
   readonly #mostBytes: number;
-  readonly #gpuIds = new WeakMap<GPUBuffer, number>();
+  /** Workgroups per dimension. */
+  readonly #mostGroups: number;
   readonly #bindGroups = new NumberKeys<GPUBindGroup>(MAX_BIND_GROUPS);
   /** What a bind group is known by, gathered anew at each dispatch: pipeline, scratch, and buffer, offset and length of each slice. */
   readonly #groupFacts: number[] = [];
@@ -81,7 +94,7 @@ export class WebgpuBackend implements Backend {
   readonly record?: (work: () => void) => Recording;
   #recording: RecordedWork | undefined;
   /** Buffers that commands not yet submitted name. */
-  readonly #named = new Set<GPUBuffer>();
+  readonly #named = new Set<Memory>();
   #uploads: GPUBuffer | undefined;
   #uploadTop = 0;
   /** Bytes written since the last submit. */
@@ -91,9 +104,15 @@ export class WebgpuBackend implements Backend {
   #picks: ReadonlyMap<string, string> = new Map();
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
+  /** Set last in the pass that is open. */
+  #pipeline: GPUComputePipeline | undefined;
+  /** Dispatches and operations not yet submitted, and how many of the first there may be. */
   #pending = 0;
+  #work = 0;
+  #most = FIRST_PENDING;
+  /** While `deviceTime` gathers: in one pass, whatever it takes. */
+  #timing = false;
   #nextId = 0;
-  #nextGpuId = 0;
   #dead: string | undefined;
   #resolveLost!: (reason: string) => void;
 
@@ -105,17 +124,20 @@ export class WebgpuBackend implements Backend {
     });
     device.addEventListener('uncapturederror', (event) => {
       event.preventDefault(); // reported here, not on the console as well
-      this.#die(`${event.error.constructor.name.replace(/^GPU/, '')}: ${event.error.message}`);
+      const name = event.error.constructor.name.replace(/^GPU/, '');
+      this.#die(`${name}: ${event.error.message}${name === 'OutOfMemoryError' ? this.#memoryAdvice() : ''}`);
     });
     device.lost.then(({ reason, message }) => this.#die(`device lost (${reason}): ${message}`));
-    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+    const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupsPerDimension } = device.limits;
+    this.#mostGroups = maxComputeWorkgroupsPerDimension;
     this.#mostBytes = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 16) * 16;
     const { STORAGE, COPY_DST, COPY_SRC, UNIFORM, MAP_READ } = GPUBufferUsage;
     this.#pool = new BufferPool(device, STORAGE | COPY_DST | COPY_SRC, 'storage', this.#mostBytes);
     this.#staging = new BufferPool(device, MAP_READ | COPY_DST, 'read-back', this.#mostBytes);
     this.#params = device.createBuffer({ label: 'params', size: this.#paramsHost.byteLength, usage: UNIFORM | COPY_DST });
     const matrix = device.features.has(SUBGROUP_MATRIX) ? subgroupMatrixOf(adapter) : undefined;
-    this.#adapter = { features: device.features, software: isSoftware(adapter), matrix };
+    const features = new Set(device.features); // Dawn's own set is asked through a call into the driver's side
+    this.#adapter = { features, software: isSoftware(adapter), matrix };
     this.#pipelines = new Pipelines(device, this.#adapter);
     this.variants = {
       applicable: (spec, name, params) => applicable(spec.entries[name], params, this.#adapter),
@@ -131,6 +153,7 @@ export class WebgpuBackend implements Backend {
     }
     if (switches.debug < 2) this.record = (work) => this.#record(work);
     const pool = this.#pool;
+    const staging = this.#staging;
     this.stats = {
       liveBytes: 0,
       peakBytes: 0,
@@ -138,7 +161,7 @@ export class WebgpuBackend implements Backend {
       flops: 0,
       submits: 0,
       get pooledBytes() {
-        return pool.bytesFree;
+        return pool.bytesFree + staging.bytesFree;
       },
       get buffersCreated() {
         return pool.created;
@@ -182,18 +205,17 @@ export class WebgpuBackend implements Backend {
   alloc(length: number): DeviceBuffer {
     checkLength('alloc', length);
     this.#checkAlive();
-    const gpu = this.#take(length);
-    const gpuId = this.#idOf(gpu);
-    this.stats.liveBytes += gpu.size;
+    const memory = this.#take(length);
+    this.stats.liveBytes += memory.bytes;
     this.stats.peakBytes = Math.max(this.stats.peakBytes, this.stats.liveBytes);
-    return { id: ++this.#nextId, length, owner: this, freed: false, gpu, gpuId } as GpuBuffer;
+    return { id: ++this.#nextId, length, owner: this, freed: false, memory } as GpuBuffer;
   }
 
   free(buffer: DeviceBuffer): void {
     const b = owned<GpuBuffer>(this, buffer, 'free');
     b.freed = true;
-    this.stats.liveBytes -= b.gpu.size;
-    this.#give(b.gpu);
+    this.stats.liveBytes -= b.memory.bytes;
+    this.#give(b.memory);
   }
 
   write(to: Slice, data: HostData): void {
@@ -205,8 +227,9 @@ export class WebgpuBackend implements Backend {
     // Shared memory is refused by writeBuffer.
     const plain = data.buffer instanceof ArrayBuffer ? (data as HostData & ArrayBufferView<ArrayBuffer>) : data.slice();
     // writeBuffer acts before anything not yet submitted; where that names this memory, its old contents must live until then.
-    if (this.#named.has(b.gpu) && this.#upload(b.gpu, to.offset * 4, plain)) return;
-    this.#device.queue.writeBuffer(b.gpu, to.offset * 4, plain);
+    const { gpu } = b.memory;
+    if (this.#named.has(b.memory) && this.#upload(gpu, to.offset * 4, plain)) return;
+    this.#device.queue.writeBuffer(gpu, to.offset * 4, plain);
     this.#written += plain.byteLength;
     if (this.#written >= WRITTEN_BYTES) this.#submit();
   }
@@ -236,18 +259,25 @@ export class WebgpuBackend implements Backend {
     if (from.length === 0) return new View(0);
     const bytes = from.length * 4;
     const staging = this.#staging.take(bytes);
-    this.#commands().copyBufferToBuffer(b.gpu, from.offset * 4, staging, 0, bytes);
+    this.#commands().copyBufferToBuffer(b.memory.gpu, from.offset * 4, staging.gpu, 0, bytes);
     this.flush();
+    return new View(await this.#readBack(staging, bytes));
+  }
+
+  /** Contents of a read-back buffer once all that is submitted is done; the buffer goes back to its pool. */
+  async #readBack(staging: Memory, bytes: number): Promise<ArrayBuffer> {
     try {
-      await staging.mapAsync(GPUMapMode.READ, 0, bytes);
+      await staging.gpu.mapAsync(GPUMapMode.READ, 0, bytes);
     } catch (error) {
       this.#die(`read of ${bytes} bytes failed: ${(error as Error).message}`);
     }
     this.#checkAlive();
-    const values = new View(staging.getMappedRange(0, bytes).slice(0));
-    staging.unmap();
+    this.#most = FIRST_PENDING;
+    const copy = staging.gpu.getMappedRange(0, bytes).slice(0);
+    staging.gpu.unmap();
     this.#staging.give(staging);
-    return values;
+    this.#staging.trim(MIN_POOL_BYTES);
+    return copy;
   }
 
   copy(to: Slice, from: Slice): void {
@@ -256,17 +286,19 @@ export class WebgpuBackend implements Backend {
     const bytes = to.length * 4;
     if (bytes === 0) return;
     this.#recording?.name([b.from, b.to]);
-    this.#named.add(b.from.gpu).add(b.to.gpu);
-    if (b.to !== b.from) {
-      this.#copy(b.from.gpu, from.offset * 4, b.to.gpu, to.offset * 4, bytes);
+    const source = b.from.memory;
+    const target = b.to.memory;
+    // Within one buffer WebGPU wants a way station. It comes first: room for it may take a submit, after which nothing is named.
+    const between = target === source ? this.#take(to.length) : undefined;
+    this.#named.add(source).add(target);
+    if (!between) {
+      this.#copy(source.gpu, from.offset * 4, target.gpu, to.offset * 4, bytes);
       return;
     }
-    // Within one buffer WebGPU wants a way station; it may be handed out again at once, as order is kept.
-    const between = this.#take(to.length);
     this.#named.add(between);
-    this.#copy(b.from.gpu, from.offset * 4, between, 0, bytes);
-    this.#copy(between, 0, b.to.gpu, to.offset * 4, bytes);
-    this.#give(between);
+    this.#copy(source.gpu, from.offset * 4, between.gpu, 0, bytes);
+    this.#copy(between.gpu, 0, target.gpu, to.offset * 4, bytes);
+    this.#give(between); // queue order keeps whoever takes it next behind these copies
   }
 
   #copy(from: GPUBuffer, fromByte: number, to: GPUBuffer, toByte: number, bytes: number): void {
@@ -283,7 +315,7 @@ export class WebgpuBackend implements Backend {
     // A pooled buffer, given back at once: queue order keeps whoever takes it next behind these passes.
     const between = scratch && this.#take(scratch(params));
     const group = this.#bindGroup(pipeline, buffers, slices, between);
-    for (const { gpu } of buffers) this.#named.add(gpu);
+    for (const { memory } of buffers) this.#named.add(memory);
     if (between) {
       this.#named.add(between);
       this.#give(between);
@@ -295,13 +327,12 @@ export class WebgpuBackend implements Backend {
       this.#recording.name(buffers);
       if (between) this.#recording.named.add(between);
       const block = this.#paramsHost.slice(offset, offset + pipeline.paramBytes);
-      this.#recording.commands.push({ group, passes: pipeline.passes, grids, params: block });
-      this.#recording.flops += flops;
+      this.#recording.commands.push({ group, passes: pipeline.passes, grids, params: block, flops });
     }
-    this.#encode(group, offset, pipeline.passes, grids);
-    this.stats.flops += flops;
+    this.#encode(group, offset, pipeline.passes, grids, flops);
+    if (this.#switches.debug < 2) return;
     const log: DispatchLog = { backend: this.kind, spec, name, params };
-    if (this.#switches.debug >= 2) reportDispatch(log);
+    reportDispatch(log);
     if (this.#switches.debug >= 5) this.#scanOutputs(log, slices);
   }
 
@@ -311,15 +342,21 @@ export class WebgpuBackend implements Backend {
     offset: number,
     passes: readonly GPUComputePipeline[],
     grids: readonly (readonly [number, number, number])[],
+    flops: number,
   ): void {
     const pass = this.#computePass();
     pass.setBindGroup(0, group, [offset]);
     for (let i = 0; i < passes.length; i++) {
-      pass.setPipeline(passes[i]);
-      pass.dispatchWorkgroups(...grids[i]);
+      if (this.#pipeline !== passes[i]) pass.setPipeline((this.#pipeline = passes[i]));
+      const [x, y, z] = grids[i];
+      pass.dispatchWorkgroups(x, y, z);
     }
     this.stats.dispatches++;
-    if (++this.#pending === MAX_PENDING) this.flush();
+    this.stats.flops += flops;
+    this.#work += flops;
+    if (++this.#pending < this.#most && (this.#work < MAX_FLOPS || this.#timing)) return;
+    this.flush();
+    this.#most = Math.min(this.#most * GROWTH, MAX_PENDING);
   }
 
   #record(work: () => void): Recording {
@@ -327,7 +364,7 @@ export class WebgpuBackend implements Backend {
     this.#expectNoRecording('record');
     const recorded = new RecordedWork();
     const release = () => {
-      for (const gpu of recorded.idle) this.#pool.give(gpu);
+      for (const memory of recorded.idle) this.#pool.give(memory);
     };
     this.#recording = recorded;
     try {
@@ -354,7 +391,7 @@ export class WebgpuBackend implements Backend {
         this.#expectNoRecording('replay');
         if (destroyed || picks !== this.#picks || outside.some((b) => b.freed)) return false;
         this.#replay(recorded.commands, recorded.named);
-        this.stats.flops += recorded.flops + flops;
+        this.stats.flops += flops;
         return true;
       },
       destroy: () => {
@@ -366,18 +403,18 @@ export class WebgpuBackend implements Backend {
     };
   }
 
-  #replay(commands: readonly RecordedCommand[], named: ReadonlySet<GPUBuffer>): void {
+  #replay(commands: readonly RecordedCommand[], named: ReadonlySet<Memory>): void {
     let submits = -1;
     for (const c of commands) {
       if (this.stats.submits !== submits) {
         // Since the last submit nothing is named.
         submits = this.stats.submits;
-        for (const gpu of named) this.#named.add(gpu);
+        for (const memory of named) this.#named.add(memory);
       }
       if ('group' in c) {
         const offset = this.#pending * PARAM_STRIDE;
         this.#paramsHost.set(c.params, offset);
-        this.#encode(c.group, offset, c.passes, c.grids);
+        this.#encode(c.group, offset, c.passes, c.grids, c.flops);
       } else this.#commands().copyBufferToBuffer(c.from, c.fromByte, c.to, c.toByte, c.bytes);
     }
   }
@@ -394,6 +431,7 @@ export class WebgpuBackend implements Backend {
     this.#encoder = undefined;
     if (this.#pending > 0) this.#device.queue.writeBuffer(this.#params, 0, this.#paramsHost, 0, this.#pending * PARAM_STRIDE);
     this.#pending = 0;
+    this.#work = 0;
     this.#named.clear();
     this.#uploadTop = 0;
     this.#submit(commands);
@@ -411,6 +449,7 @@ export class WebgpuBackend implements Backend {
     this.flush();
     await this.#device.queue.onSubmittedWorkDone();
     this.#checkAlive();
+    this.#most = FIRST_PENDING;
   }
 
   async #deviceTime(work: () => void, set: GPUQuerySet, ticks: GPUBuffer): Promise<number> {
@@ -420,7 +459,17 @@ export class WebgpuBackend implements Backend {
     const timestampWrites = { querySet: set, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 };
     const pass = encoder.beginComputePass({ label: 'eagrl, timed', timestampWrites });
     this.#pass = pass;
-    work();
+    this.#pipeline = undefined;
+    this.#most = MAX_PENDING;
+    this.#timing = true;
+    try {
+      work();
+    } catch (error) {
+      if (this.#pass === pass) this.#commands(); // ends it
+      throw error;
+    } finally {
+      this.#timing = false;
+    }
     if (this.#pass !== pass) {
       throw new DeviceError(
         `webgpu: deviceTime takes dispatches only, at most ${MAX_PENDING - 1}; time anything else with performance.now`,
@@ -429,12 +478,9 @@ export class WebgpuBackend implements Backend {
     const staging = this.#staging.take(TICK_BYTES);
     const commands = this.#commands();
     commands.resolveQuerySet(set, 0, 2, ticks, 0);
-    commands.copyBufferToBuffer(ticks, 0, staging, 0, TICK_BYTES);
+    commands.copyBufferToBuffer(ticks, 0, staging.gpu, 0, TICK_BYTES);
     this.flush();
-    await staging.mapAsync(GPUMapMode.READ, 0, TICK_BYTES);
-    const [first, last] = new BigUint64Array(staging.getMappedRange(0, TICK_BYTES).slice(0));
-    staging.unmap();
-    this.#staging.give(staging);
+    const [first, last] = new BigUint64Array(await this.#readBack(staging, TICK_BYTES));
     return Number(last - first) / 1e6;
   }
 
@@ -460,7 +506,10 @@ export class WebgpuBackend implements Backend {
   }
 
   #computePass(): GPUComputePassEncoder {
-    this.#pass ??= this.#commands().beginComputePass({ label: 'eagrl' });
+    if (!this.#pass) {
+      this.#pass = this.#commands().beginComputePass({ label: 'eagrl' });
+      this.#pipeline = undefined;
+    }
     return this.#pass;
   }
 
@@ -473,8 +522,9 @@ export class WebgpuBackend implements Backend {
   }
 
   #checkGrid(name: string, grid: readonly [number, number, number]): readonly [number, number, number] {
-    const most = this.#device.limits.maxComputeWorkgroupsPerDimension;
-    if (!grid.every((n) => Number.isInteger(n) && n >= 0 && n <= most)) {
+    const most = this.#mostGroups;
+    for (const n of grid) {
+      if (Number.isInteger(n) && n >= 0 && n <= most) continue;
       throw new DeviceError(
         `${name}: grid ${grid.join(' x ')}; WebGPU takes whole numbers up to ${most} per dimension (grid1d spreads over two)`,
       );
@@ -486,32 +536,34 @@ export class WebgpuBackend implements Backend {
     { key, label, layout, paramBytes }: Pipeline,
     buffers: readonly GpuBuffer[],
     slices: readonly Slice[],
-    scratch: GPUBuffer | undefined,
+    scratch: Memory | undefined,
   ): GPUBindGroup {
     const facts = this.#groupFacts;
     let n = 0;
     facts[n++] = key;
-    facts[n++] = scratch ? this.#idOf(scratch) : -1;
+    facts[n++] = scratch ? scratch.id : -1;
     for (let i = 0; i < buffers.length; i++) {
-      facts[n++] = buffers[i].gpuId;
+      facts[n++] = buffers[i].memory.id;
       facts[n++] = slices[i].offset;
-      facts[n++] = slices[i].length;
+      facts[n++] = wholly(buffers[i], slices[i]) ? WHOLE : slices[i].length;
     }
     const known = this.#bindGroups.get(facts, n);
     if (known) return known;
-    const storage = buffers.map((b, binding) => {
-      const { offset, length } = slices[binding];
-      const resource = length === 0 ? { buffer: this.#dummy(binding) } : { buffer: b.gpu, offset: offset * 4, size: length * 4 };
-      return { binding, resource };
+    const storage = buffers.map((b, binding): GPUBindGroupEntry => {
+      const slice = slices[binding];
+      const { gpu } = b.memory;
+      if (slice.length === 0) return { binding, resource: { buffer: this.#dummy(binding) } };
+      if (wholly(b, slice)) return { binding, resource: { buffer: gpu } };
+      return { binding, resource: { buffer: gpu, offset: slice.offset * 4, size: slice.length * 4 } };
     });
     const params = { binding: buffers.length, resource: { buffer: this.#params, size: paramBytes } };
     const entries: GPUBindGroupEntry[] = [...storage, params];
-    if (scratch) entries.push({ binding: entries.length, resource: { buffer: scratch } });
+    if (scratch) entries.push({ binding: entries.length, resource: { buffer: scratch.gpu } });
     return this.#bindGroups.keep(facts, n, this.#device.createBindGroup({ label, layout, entries }));
   }
 
   /** A pooled buffer of at least `length` elements. */
-  #take(length: number): GPUBuffer {
+  #take(length: number): Memory {
     const bytes = Math.max(length * 4, DUMMY_BYTES);
     const limit = this.#mostBytes;
     if (bytes > limit) {
@@ -521,20 +573,14 @@ export class WebgpuBackend implements Backend {
     }
     const kept = this.#recording?.take(this.#pool.sizeFor(bytes));
     if (kept) return kept;
-    if (!this.#pool.has(bytes)) this.#trimPool();
-    const buffer = this.#pool.take(bytes);
-    return this.#recording?.adopt(buffer) ?? buffer;
+    if (!this.#pool.has(bytes)) this.#trimPool(bytes);
+    const memory = this.#pool.take(bytes);
+    return this.#recording?.adopt(memory) ?? memory;
   }
 
-  #give(gpu: GPUBuffer): void {
-    if (this.#recording?.owns(gpu)) this.#recording.give(gpu);
-    else this.#pool.give(gpu);
-  }
-
-  #idOf(gpu: GPUBuffer): number {
-    let id = this.#gpuIds.get(gpu);
-    if (id === undefined) this.#gpuIds.set(gpu, (id = this.#nextGpuId++));
-    return id;
+  #give(memory: Memory): void {
+    if (this.#recording?.owns(memory)) this.#recording.give(memory);
+    else this.#pool.give(memory);
   }
 
   /** One per binding, so that no two bindings of a dispatch share it. */
@@ -543,9 +589,13 @@ export class WebgpuBackend implements Backend {
     return this.#dummies[binding];
   }
 
-  /** Gives memory back before more is asked for, when the pool holds sizes that the run no longer uses. */
-  #trimPool(): void {
-    const keep = Math.max(MIN_POOL_BYTES, this.stats.peakBytes / 4);
+  /**
+   * Gives memory back before `bytes` more are asked for, when the pool holds sizes that the run no longer uses. What is live counts: between two
+   * steps nearly all of a step's memory lies in the pool.
+   */
+  #trimPool(bytes: number): void {
+    const { peakBytes, liveBytes } = this.stats;
+    const keep = Math.max(0, peakBytes + Math.max(MIN_POOL_BYTES, peakBytes / 4) - liveBytes - bytes);
     if (this.#pool.bytesFree <= keep) return;
     this.flush(); // work not yet submitted may use what is destroyed
     this.#pool.trim(keep);
@@ -566,6 +616,11 @@ export class WebgpuBackend implements Backend {
     if (this.#dead !== undefined) return;
     this.#dead = reason;
     this.#resolveLost(reason);
+  }
+
+  #memoryAdvice(): string {
+    const { liveBytes, pooledBytes } = this.stats;
+    return `; ${liveBytes} bytes were live and ${pooledBytes} pooled: use smaller batches, gradient checkpointing or a smaller model`;
   }
 
   #checkAlive(): void {

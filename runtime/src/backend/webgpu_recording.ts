@@ -1,5 +1,6 @@
 /** Commands kept for replay, and the memory that they have to themselves. */
 import type { OwnedBuffer } from './check.ts';
+import { FreeList, type Memory } from './webgpu_memory.ts';
 
 export interface RecordedDispatch {
   readonly group: GPUBindGroup;
@@ -8,6 +9,7 @@ export interface RecordedDispatch {
   readonly grids: readonly (readonly [number, number, number])[];
   /** The params block. */
   readonly params: Uint8Array;
+  readonly flops: number;
 }
 
 export interface RecordedCopy {
@@ -21,42 +23,39 @@ export interface RecordedCopy {
 export type RecordedCommand = RecordedDispatch | RecordedCopy;
 
 interface Buffer extends OwnedBuffer {
-  readonly gpu: GPUBuffer;
+  readonly memory: Memory;
 }
 
 /** What is being recorded. Memory freed within it serves what is allocated later within it, and nobody else. */
 export class RecordedWork {
   readonly commands: RecordedCommand[] = [];
   /** All memory that the commands name. */
-  readonly named = new Set<GPUBuffer>();
+  readonly named = new Set<Memory>();
   /** Buffers of others among it: once one is freed, the commands may not run again. */
   readonly outside = new Set<Buffer>();
-  flops = 0;
-  readonly #arena = new Set<GPUBuffer>();
-  readonly #free = new Map<number, GPUBuffer[]>();
+  readonly #arena = new Set<Memory>();
+  readonly #free = new FreeList();
   #taken = 0;
 
-  /** Memory of an earlier part of the work. */
-  take(size: number): GPUBuffer | undefined {
-    const buffer = this.#free.get(size)?.pop();
-    if (buffer) this.#taken++;
-    return buffer;
+  /** Memory of an earlier part of the work; `bytes` is a size class. */
+  take(bytes: number): Memory | undefined {
+    const memory = this.#free.take(bytes);
+    if (memory) this.#taken++;
+    return memory;
   }
 
-  adopt(buffer: GPUBuffer): GPUBuffer {
-    this.#arena.add(buffer);
+  adopt(memory: Memory): Memory {
+    this.#arena.add(memory);
     this.#taken++;
-    return buffer;
+    return memory;
   }
 
-  owns(buffer: GPUBuffer): boolean {
-    return this.#arena.has(buffer);
+  owns(memory: Memory): boolean {
+    return this.#arena.has(memory);
   }
 
-  give(buffer: GPUBuffer): void {
-    const list = this.#free.get(buffer.size);
-    if (list) list.push(buffer);
-    else this.#free.set(buffer.size, [buffer]);
+  give(memory: Memory): void {
+    this.#free.give(memory);
     this.#taken--;
   }
 
@@ -66,20 +65,20 @@ export class RecordedWork {
   }
 
   /** Memory that nobody holds. */
-  get idle(): readonly GPUBuffer[] {
-    return [...this.#free.values()].flat();
+  get idle(): readonly Memory[] {
+    return this.#free.all();
   }
 
   get bytes(): number {
     let sum = 0;
-    for (const b of this.#arena) sum += b.size;
+    for (const { bytes } of this.#arena) sum += bytes;
     return sum;
   }
 
   name(buffers: readonly Buffer[]): void {
     for (const b of buffers) {
-      this.named.add(b.gpu);
-      if (!this.#arena.has(b.gpu)) this.outside.add(b);
+      this.named.add(b.memory);
+      if (!this.#arena.has(b.memory)) this.outside.add(b);
     }
   }
 }

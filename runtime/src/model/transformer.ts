@@ -198,10 +198,11 @@ export class Transformer {
     const longest = pack.positions.reduce((m, p) => Math.max(m, p + 1), 0);
     if (longest > limit) throw new Error(`forward: a sequence of ${longest} tokens exceeds the context of ${limit}; shorten the prompt`);
     return ctx.scope(() => {
-      const { owner, views } = ctx.fromMany([pack.positions, pack.seg]);
-      ctx.tape?.keep(owner);
-      const [positions, flatSeg] = views;
-      const seg = { ...flatSeg, shape: [pack.ids.length, 4] };
+      // A tensor each: as views of one upload they would begin elsewhere in every pack, and their bind groups with them.
+      const positions = ctx.from(pack.positions);
+      const seg = ctx.from(pack.seg, [pack.ids.length, 4]);
+      ctx.tape?.keep(positions);
+      ctx.tape?.keep(seg);
       const x = embedding(ctx, this.weight('model.embed_tokens.weight'), pack.ids);
       const attend: Attend = (_, q, k, v) => attention(ctx, q, k, v, { seg, pairs: pack.pairs }, { heads, kvHeads, headDim });
       return this.#finalNorm(this.#layers(x, layers, { positions, attend, draw, read: pack.rows }));
