@@ -9,6 +9,8 @@
  *    logits are by hand; alone and in a batch the same bits
  *  - `stopAfter` sees each token once, in order, and ends the sequence; a finished sequence's place is taken in the next step
  *  - prompts are read in chunks: the activations of a long one do not grow with it
+ *  - whichever allocation of `open`, `append`, `sample` or `probabilities` fails: the sequences and the free blocks are those of before, and what follows
+ *    has the bits of an engine where nothing failed
  *  - stop tokens, lengths, continuation; released blocks are used again; growth; every limit has its error before work.
  */
 import { assertClose, Random } from '@eagrl/testing';
@@ -16,6 +18,7 @@ import { afterAll, expect, test, vi } from 'vitest';
 import type { Backend } from '../backend.ts';
 import { Context } from '../context.ts';
 import { type DeviceName, openDevice } from '../device.ts';
+import { DeviceError } from '../errors.ts';
 import { tinyConfig } from '../model/tiny.fixture.ts';
 import { Transformer } from '../model/transformer.ts';
 import { lmHeadLogprobs } from '../ops/lm_head.ts';
@@ -265,6 +268,79 @@ test('engine: a step that gets no memory gives its own error, and leaves none ta
   spy.mockRestore();
   expect(steps).toBe(2);
   expect(ctx.backend.stats.liveBytes).toBe(live);
+  engine.destroy();
+  model.destroy();
+});
+
+/** Whether `call` fails when the allocation number `n` does. */
+async function failsAt(backend: Backend, n: number, call: () => unknown): Promise<boolean> {
+  const alloc = backend.alloc.bind(backend);
+  let left = n;
+  const spy = vi.spyOn(backend, 'alloc').mockImplementation((length) => {
+    if (left-- === 0) throw new DeviceError('no memory');
+    return alloc(length);
+  });
+  try {
+    await call();
+    return false;
+  } catch (error) {
+    expect((error as Error).message).toBe('no memory');
+    return true;
+  } finally {
+    spy.mockRestore();
+  }
+}
+
+test('engine: a call that gets no memory leaves all sequences as they were', async () => {
+  const options = { blockSize: 2, prefillRows: 12 };
+  const { ctx, model, engine, random } = await build('wasm', options);
+  const other = new Engine(ctx, model, options);
+  // The prompts take 252 blocks; the last of the parent is half full and shared with forks: their tokens copy it and outgrow the first 256.
+  const prompts = Array.from({ length: 7 }, (_, i) => random.ints(72 + (i === 6 ? 1 : 0), VOCAB));
+  const forced = random.ints(20, VOCAB);
+  const sampling = { repetitionPenalty: 1.3 };
+  const requests = (parent: SeqId, child: SeqId) => [request(parent, 1, { maxTokens: 2 }), request(child, 2, { maxTokens: 2 })];
+  const [parent] = engine.open(prompts);
+  const [otherParent] = other.open(prompts);
+  const otherChild = other.fork(otherParent);
+  other.append([{ seq: otherChild, tokens: forced }]);
+  const [likely] = await other.probabilities([otherChild], allIds);
+  const want = await other.sample(requests(other.fork(otherParent), otherChild), sampling);
+  let failures = 0;
+  for (let n = 0, more = true; more; n += n < 30 ? 1 : 7) {
+    const dropped = engine.fork(parent);
+    more = await failsAt(ctx.backend, n, () => engine.append([{ seq: dropped, tokens: forced }]));
+    if (more) expect(engine.length(dropped)).toBe(72);
+    engine.release(dropped);
+    const [root, child] = [engine.fork(parent), engine.fork(parent)];
+    if (await failsAt(ctx.backend, n, () => engine.append([{ seq: child, tokens: forced }]))) engine.append([{ seq: child, tokens: forced }]);
+    const asked = await failsAt(ctx.backend, n, () => engine.probabilities([child], allIds));
+    expect((await engine.probabilities([child], allIds))[0]).toEqual(likely);
+    let done = want;
+    const sampled = await failsAt(ctx.backend, n, async () => {
+      done = await engine.sample(requests(root, child), sampling);
+    });
+    expect([engine.length(root), engine.length(child)]).toEqual(sampled ? [72, 92] : [74, 94]);
+    if (sampled) done = await engine.sample(requests(root, child), sampling);
+    expect(done).toEqual(want);
+    for (const seq of [root, child]) engine.release(seq);
+    more ||= asked || sampled;
+    failures += [more, asked, sampled].filter(Boolean).length;
+  }
+  expect(failures).toBeGreaterThan(50);
+  expect(engine.cacheUse.blocks).toBeLessThanOrEqual(other.cacheUse.blocks);
+  for (const e of [engine, other]) e.destroy();
+  model.destroy();
+});
+
+test('engine: prompts that get no memory leave no blocks taken', async () => {
+  // Two layers, 2 kv heads of 8, f32: 2 tokens take 512 bytes; room for these two prompts and no more.
+  const { ctx, model, engine, random } = await build('wasm', { blockSize: 2, maxCacheBytes: 20 * 512, prefillRows: 12 });
+  const prompts = [random.ints(21, VOCAB), random.ints(21, VOCAB)];
+  let n = 0;
+  while (await failsAt(ctx.backend, n, () => engine.open(prompts))) n++;
+  expect(n).toBeGreaterThan(20);
+  expect(engine.cacheUse.blocks).toBe(20);
   engine.destroy();
   model.destroy();
 });

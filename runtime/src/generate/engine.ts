@@ -136,7 +136,8 @@ export class Engine {
 
   /**
    * Reads prompts into the cache.
-   * @throws EngineError for an empty prompt, an id outside the vocabulary, one longer than the context, or too little cache.
+   * @throws EngineError for an empty prompt, an id outside the vocabulary, one longer than the context, or too little cache, before any
+   * work. Whatever throws, here and below, all sequences are as they were before the call, and can go on.
    */
   open(prompts: readonly Uint32Array[]): SeqId[] {
     for (const [i, p] of prompts.entries()) {
@@ -146,9 +147,9 @@ export class Engine {
     }
     const blocks = prompts.reduce((n, p) => n + Math.ceil((p.length - 1) / this.#cache.blockSize), 0);
     this.#checkBlocks('open', blocks);
-    const opened = prompts.map((p) => this.#register({ blocks: [], length: 1, pending: p[0], past: { tokens: p.subarray(0, 1) } }));
-    this.#feedTokens(opened.map((seq, i) => ({ seq: this.#sequence(seq), tokens: prompts[i].subarray(1) })));
-    return opened;
+    const fresh = prompts.map((p): Sequence => ({ blocks: [], length: 1, pending: p[0], past: { tokens: p.subarray(0, 1) } }));
+    this.#feedTokens(fresh.map((seq, i) => ({ seq, tokens: prompts[i].subarray(1) })));
+    return fresh.map((seq) => this.#register(seq));
   }
 
   /** Another sequence with the same past. */
@@ -205,6 +206,7 @@ export class Engine {
     const waiting = requests.map(
       (request, index): Running => ({ index, request, seq: this.#sequence(request.seq), tokens: [], logprobs: [], entropies: [] }),
     );
+    const takeBack = this.#mark(waiting.map((r) => r.seq));
     let running = waiting.splice(0, this.#maxBatch);
     let step: DecodeStep | undefined;
     try {
@@ -228,6 +230,9 @@ export class Engine {
         }
         running = [...still, ...waiting.splice(0, this.#maxBatch - still.length)];
       }
+    } catch (error) {
+      takeBack();
+      throw error;
     } finally {
       step?.destroy();
     }
@@ -244,11 +249,17 @@ export class Engine {
       all.reduce((n, s) => n + this.#cache.needed(s.blocks, s.length - 1, s.length), 0),
     );
     const out: Float32Array[] = [];
-    for (let at = 0; at < all.length; at += this.#maxBatch) {
-      const part = all.slice(at, at + this.#maxBatch);
-      const read = this.#ctx.scope(() => this.#nextLogprobs(part, tokenIds));
-      const logprobs = await Promise.all(read);
-      for (let r = 0; r < part.length; r++) out.push(Float32Array.from(logprobs, (column) => Math.exp(column[r])));
+    const takeBack = this.#mark(all);
+    try {
+      for (let at = 0; at < all.length; at += this.#maxBatch) {
+        const part = all.slice(at, at + this.#maxBatch);
+        const read = this.#ctx.scope(() => this.#nextLogprobs(part, tokenIds));
+        const logprobs = await Promise.all(read);
+        for (let r = 0; r < part.length; r++) out.push(Float32Array.from(logprobs, (column) => Math.exp(column[r])));
+      }
+    } catch (error) {
+      takeBack();
+      throw error;
     }
     return out;
   }
@@ -355,22 +366,40 @@ export class Engine {
 
   /** Feeds tokens into sequences: all but each one's last new token go through the model. */
   #feedTokens(items: readonly { readonly seq: Sequence; readonly tokens: Uint32Array }[]): void {
+    const takeBack = this.#mark(items.map(({ seq }) => seq));
     const rows: Row[] = [];
-    for (const { seq, tokens } of items) {
-      if (tokens.length === 0) continue;
-      const from = seq.length - 1;
-      this.#cache.reserve(seq.blocks, from, from + tokens.length);
-      for (let i = 0; i < tokens.length; i++) rows.push({ token: i === 0 ? seq.pending : tokens[i - 1], position: from + i, seq });
-      seq.length += tokens.length;
-      seq.past = { tokens, before: seq.past };
-      seq.pending = tokens[tokens.length - 1];
+    try {
+      for (const { seq, tokens } of items) {
+        if (tokens.length === 0) continue;
+        const from = seq.length - 1;
+        this.#cache.reserve(seq.blocks, from, from + tokens.length);
+        for (let i = 0; i < tokens.length; i++) rows.push({ token: i === 0 ? seq.pending : tokens[i - 1], position: from + i, seq });
+        seq.length += tokens.length;
+        seq.past = { tokens, before: seq.past };
+        seq.pending = tokens[tokens.length - 1];
+      }
+      for (let at = 0; at < rows.length; at += this.#prefillRows) {
+        this.#ctx.scope(() => {
+          const { ids, rows: part } = this.#feedRows(rows.slice(at, at + this.#prefillRows));
+          this.#model.prefill(ids, part, this.#cache);
+        });
+      }
+    } catch (error) {
+      takeBack();
+      throw error;
     }
-    for (let at = 0; at < rows.length; at += this.#prefillRows) {
-      this.#ctx.scope(() => {
-        const { ids, rows: part } = this.#feedRows(rows.slice(at, at + this.#prefillRows));
-        this.#model.prefill(ids, part, this.#cache);
+  }
+
+  /** How to take back what happens to sequences from here on: without it they would claim tokens whose keys were never written. */
+  #mark(seqs: readonly Sequence[]): () => void {
+    const before = seqs.map(({ length, pending, past }) => ({ length, pending, past }));
+    return () => {
+      this.#cache.rollback();
+      seqs.forEach((seq, i) => {
+        Object.assign(seq, before[i]);
+        this.#cache.release(seq.blocks, Math.ceil((seq.length - 1) / this.#cache.blockSize));
       });
-    }
+    };
   }
 
   /** What the device must know of rows whose slots are reserved; idle rows last. */

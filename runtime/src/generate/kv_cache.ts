@@ -12,6 +12,13 @@ import { EngineError } from './engine_error.ts';
 /** The blocks of one sequence, in order of positions. */
 export type BlockList = number[];
 
+/** Block `index` of a sequence is its own from now on, and was `source`. */
+interface Copy {
+  readonly blocks: BlockList;
+  readonly index: number;
+  readonly source: number;
+}
+
 /** Blocks that exist at first, so that small runs grow once or never. */
 const FIRST_BLOCKS = 256;
 
@@ -27,7 +34,7 @@ export class KvCache implements PagedKv {
   #free: number[] = [];
   /** Blocks ever handed out; those beyond need memory first. */
   #used = 0;
-  #copies: [source: number, target: number][] = [];
+  #copies: Copy[] = [];
 
   constructor(ctx: Context, config: TransformerConfig, { blockSize, maxBytes }: { blockSize: number; maxBytes: number }) {
     this.#ctx = ctx;
@@ -64,13 +71,16 @@ export class KvCache implements PagedKv {
     return shared + Math.max(0, last - blocks.length);
   }
 
-  /** Makes positions [from, to) of a sequence writable: new blocks at its end, own copies of shared ones. Call `commit` before writing. */
+  /**
+   * Makes positions [from, to) of a sequence writable: new blocks at its end, own copies of shared ones. Call `commit` before writing, or
+   * `rollback` where that will not come.
+   */
   reserve(blocks: BlockList, from: number, to: number): void {
     for (let b = Math.floor(from / this.blockSize); b < Math.ceil(to / this.blockSize); b++) {
       if (b >= blocks.length) blocks.push(this.#take());
       else if (this.#references[blocks[b]] > 1) {
         const own = this.#take();
-        this.#copies.push([blocks[b], own]);
+        this.#copies.push({ blocks, index: b, source: blocks[b] });
         this.#references[blocks[b]]--;
         blocks[b] = own;
       }
@@ -81,8 +91,8 @@ export class KvCache implements PagedKv {
   commit(): void {
     if (this.#copies.length === 0) return;
     const ctx = this.#ctx;
-    const sources = Uint32Array.from(this.#copies, ([source]) => source);
-    const targets = Uint32Array.from(this.#copies, ([, target]) => target);
+    const sources = Uint32Array.from(this.#copies, ({ source }) => source);
+    const targets = Uint32Array.from(this.#copies, ({ blocks, index }) => blocks[index]);
     const { owner, views } = ctx.fromMany([sources, targets]);
     const params = { count: sources.length, block_elems: this.#blockElements, num_blocks: this.numBlocks };
     this.keys.forEach((k, i) => {
@@ -90,6 +100,15 @@ export class KvCache implements PagedKv {
     });
     ctx.free(owner);
     this.#copies = [];
+  }
+
+  /** Takes back the copies that were not carried out: their sequences share the blocks again. */
+  rollback(): void {
+    for (const { blocks, index, source } of this.#copies.splice(0)) {
+      const [own] = blocks.splice(index, 1, source);
+      this.#references[source]++;
+      this.#drop(own);
+    }
   }
 
   /** Another sequence over the same blocks. */
@@ -100,7 +119,7 @@ export class KvCache implements PagedKv {
 
   /** Gives back all blocks from index `from` on. */
   release(blocks: BlockList, from = 0): void {
-    for (const b of blocks.splice(from)) if (--this.#references[b] === 0) this.#free.push(b);
+    for (const b of blocks.splice(from)) this.#drop(b);
   }
 
   destroy(): void {
@@ -111,13 +130,17 @@ export class KvCache implements PagedKv {
   }
 
   #take(): number {
+    if (this.#free.length === 0 && this.#used === this.numBlocks) this.#grow(this.#used + 1);
     const block = this.#free.pop() ?? this.#used++;
-    if (block >= this.numBlocks) this.#grow(block + 1);
     this.#references[block] = 1;
     return block;
   }
 
-  /** Doubles the memory until `blocks` fit, and moves what is there. */
+  #drop(block: number): void {
+    if (--this.#references[block] === 0) this.#free.push(block);
+  }
+
+  /** Doubles the memory until `blocks` fit, and moves what is there. Layers that moved before another got no memory stay large. */
   #grow(blocks: number): void {
     if (blocks > this.maxBlocks) {
       throw new EngineError(
@@ -130,6 +153,7 @@ export class KvCache implements PagedKv {
     const ctx = this.#ctx;
     const { num_key_value_heads: kvHeads, head_dim: headDim, num_hidden_layers: layers } = this.#config;
     const moved = (old: Tensor | undefined): Tensor => {
+      if (old && old.shape[0] >= size) return old;
       const t = ctx.persist(ctx.tensor([size, this.blockSize, kvHeads, headDim]));
       if (old) {
         ctx.backend.copy({ ...t.slice, length: old.slice.length }, old.slice);
