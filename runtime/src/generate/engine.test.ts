@@ -11,6 +11,7 @@
  *  - prompts are read in chunks: the activations of a long one do not grow with it
  *  - whichever allocation of `open`, `append`, `sample` or `probabilities` fails: the sequences and the free blocks are those of before, and what follows
  *    has the bits of an engine where nothing failed
+ *  - logits of NaN are an error, not a token, and the sequences go on once the weights are good again
  *  - stop tokens, lengths, continuation; released blocks are used again; growth; every limit has its error before work.
  */
 import { assertClose, Random } from '@eagrl/testing';
@@ -330,6 +331,22 @@ test('engine: a call that gets no memory leaves all sequences as they were', asy
   expect(failures).toBeGreaterThan(50);
   expect(engine.cacheUse.blocks).toBeLessThanOrEqual(other.cacheUse.blocks);
   for (const e of [engine, other]) e.destroy();
+  model.destroy();
+});
+
+test.each(['reference', 'wasm', 'webgpu-software'] as const)('engine %s: logits of NaN are an error', async (name) => {
+  const { model, engine, random } = await build(name);
+  const prompt = random.ints(5, VOCAB);
+  const [seq, fresh] = engine.open([prompt, prompt]);
+  const norm = await model.readWeight('model.norm.weight');
+  model.params.write('model.norm.weight', norm.with(3, Number.NaN));
+  for (const temperature of [0, 1]) {
+    await expect(engine.sample([request(seq, 1)], { temperature })).rejects.toThrow(EngineError);
+    await expect(engine.sample([request(seq, 1)], { temperature })).rejects.toThrow(/logits are not finite; load weights from before/);
+  }
+  model.params.write('model.norm.weight', norm);
+  expect(await engine.sample([request(seq, 1)])).toEqual(await engine.sample([request(fresh, 1)]));
+  engine.destroy();
   model.destroy();
 });
 

@@ -197,7 +197,7 @@ export class Engine {
   /**
    * Samples all requests in lockstep, at most maxBatch at a time; a finished one makes room for the next. The sequences grow by
    * their completions. @throws EngineError before any work when one cannot fit the context, all cannot fit the cache, or an option is
-   * out of its range.
+   * out of its range; and where the model's logits are not finite.
    */
   async sample(requests: readonly SampleRequest[], options: SamplingOptions = {}): Promise<Completion[]> {
     checkOptions(options);
@@ -306,6 +306,7 @@ export class Engine {
     running.forEach((r, row) => {
       for (let i = 0; i < steps && !r.finished; i++) {
         const at = i * 3 * stride + row;
+        this.#checkDraw(ids[at], numbers[at + stride]);
         r.tokens.push(ids[at]);
         r.logprobs.push(numbers[at + stride]);
         r.entropies.push(numbers[at + 2 * stride]);
@@ -469,6 +470,15 @@ export class Engine {
     const { vocab_size: vocab } = this.#model.config;
     const outside = tokens.find((t) => t >= vocab);
     if (outside !== undefined) throw new EngineError(`${what}: token ${outside} is outside the vocabulary of ${vocab}`);
+  }
+
+  /** A row of NaN gives an id of no token, which the model would embed as zeros and go on from. */
+  #checkDraw(token: number, logprob: number): void {
+    if (token < this.#model.config.vocab_size && Number.isFinite(logprob)) return;
+    throw new EngineError(
+      `sample: expected a token and a finite log-probability, the device drew ${token} at ${logprob}: the model's logits are not finite; ` +
+        'load weights from before they diverged and train with a lower learning rate; EAGRL_DEBUG=5 names the kernel',
+    );
   }
 
   #checkLength(what: string, length: number): void {
