@@ -8,6 +8,7 @@
  *  - repetition penalty: what a sequence holds, through open, append, fork and earlier completions, is penalised as the packed forward's
  *    logits are by hand; alone and in a batch the same bits
  *  - `stopAfter` sees each token once, in order, and ends the sequence; a finished sequence's place is taken in the next step
+ *  - what steps drew comes back by one read
  *  - prompts are read in chunks: the activations of a long one do not grow with it
  *  - whichever allocation of `open`, `append`, `sample` or `probabilities` fails: the sequences and the free blocks are those of before, and what follows
  *    has the bits of an engine where nothing failed
@@ -370,6 +371,20 @@ test('engine: a finished sequence makes room at once', async () => {
   // The long one takes 12 steps; beside it the other five take 2 each, one after the other. Batch by batch it would be 12 + 2 + 2.
   expect(launches.mock.calls.filter(([, entry]) => entry === 'sample')).toHaveLength(12);
   launches.mockRestore();
+  engine.destroy();
+  model.destroy();
+});
+
+test.each([
+  ['wasm', 12],
+  ['webgpu-software', 2],
+] as const)('engine %s: 12 steps come back by %i reads', async (name, count) => {
+  const { ctx, model, engine, random } = await build(name);
+  const [seq] = engine.open([random.ints(3, VOCAB)]);
+  const reads = vi.spyOn(ctx.backend, 'read');
+  await engine.sample([request(seq, 0)]);
+  expect(reads).toHaveBeenCalledTimes(count);
+  reads.mockRestore();
   engine.destroy();
   model.destroy();
 });

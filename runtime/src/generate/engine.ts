@@ -9,6 +9,7 @@
  * take another path, with another order of sums, for few rows: so logits do not depend on who else is in the batch.
  */
 import { lmHead as lmHeadSpec } from '@eagrl/kernels';
+import type { BackendKind } from '../backend.ts';
 import type { Context } from '../context.ts';
 import { type DecodeRows, NO_SLOT, type Transformer } from '../model/transformer.ts';
 import { alignUp, type Tensor, view } from '../tensor.ts';
@@ -300,9 +301,10 @@ export class Engine {
       const { owner, pairs } = this.#plan(step.shape, running, steps);
       step.begin(owner, penalty === 1 ? undefined : this.#seen(running, rows));
       for (let i = 0; i < steps; i++) step.run(owner, i, pairs[i], view(out, [3 * stride], i * 3 * stride));
-      return Promise.all([ctx.readU32(out), ctx.read({ ...out, dtype: 'f32' })]);
+      return ctx.read({ ...out, dtype: 'f32' });
     });
-    const [ids, numbers] = await read;
+    const numbers = await read;
+    const ids = idsIn(numbers, ctx.backend.kind);
     running.forEach((r, row) => {
       for (let i = 0; i < steps && !r.finished; i++) {
         const at = i * 3 * stride + row;
@@ -537,6 +539,10 @@ function checkOptions({ repetitionPenalty = 1, temperature = 1, topK = 0, topP =
   if (!(topP > 0 && topP <= 1)) refuse('topP', topP, 'a share above 0, 1 for all tokens');
   if (!(minP >= 0 && minP <= 1)) refuse('minP', minP, 'a share, 0 for all tokens');
 }
+
+/** The u32 words of a read-back that holds f32 numbers too. The reference's memory has numbers, not words. */
+const idsIn = (numbers: Float32Array, kind: BackendKind): Uint32Array =>
+  kind === 'reference' ? Uint32Array.from(numbers) : new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
 
 const completionOf = ({ tokens, logprobs, entropies }: Running, finished: 'stop' | 'length'): Completion => ({
   tokens: Uint32Array.from(tokens),
