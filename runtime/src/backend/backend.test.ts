@@ -2,7 +2,7 @@
  * Plan. One conformance suite for reference, wasm (1 and 3 threads) and webgpu on the software adapter: memory, bits, slices,
  * order of write / dispatch / copy / read, every kernel compiles, a chain of 1,000 launches against the reference, re-use of memory, refusals.
  * Then what only one backend can do: equal bits for any number of threads, addresses above 2 GiB, out of memory, a kernel that
- * traps (wasm); a shader that does not compile (webgpu); the switches.
+ * traps, workers and memory that the system does not give (wasm); a shader that does not compile (webgpu); the switches.
  * Recorded work (webgpu): a replay computes anew from what its memory holds now, keeps its own memory from others, runs in as many submits as it
  * needs, is refused once memory is freed or variants change, and gives back what it took; what a recording may not hold is an error.
  */
@@ -14,8 +14,11 @@ import { type KernelSpec, softmax } from '@eagrl/kernels';
 import { assertClose, Random, TOLERANCE } from '@eagrl/testing';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Backend, DeviceBuffer, Slice } from '../backend.ts';
+import { readSwitches } from '../debug.ts';
 import { type DeviceOptions, openDevice } from '../device.ts';
 import { DeviceError } from '../errors.ts';
+import { loadPlatform } from '../platform/platform.ts';
+import { WasmBackend } from './wasm.ts';
 
 const all = (buffer: DeviceBuffer): Slice => ({ buffer, offset: 0, length: buffer.length });
 const part = (buffer: DeviceBuffer, offset: number, length: number): Slice => ({ buffer, offset, length });
@@ -313,6 +316,25 @@ describe('wasm', () => {
     expect(() => backend.alloc(1)).toThrow(DeviceError);
     await expect(backend.read(all(x), 'f32')).rejects.toThrow(/device is gone/);
     await backend.destroy();
+  });
+
+  test('where a worker does not start, those that did end', async () => {
+    const platform = await loadPlatform();
+    let [started, ended] = [0, 0];
+    const startWorker: typeof platform.startWorker = async (...args) => {
+      if (++started === 2) throw new Error('no more threads');
+      const worker = await platform.startWorker(...args);
+      return {
+        terminate: async () => {
+          await worker.terminate();
+          ended++;
+        },
+      };
+    };
+    await expect(WasmBackend.open({ ...platform, startWorker }, 5, readSwitches())).rejects.toThrow(
+      'wasm: 4 worker thread(s) did not start: no more threads; try threads: 1',
+    );
+    expect([started, ended]).toEqual([4, 3]);
   });
 
   test('a module without the export is refused', async () => {

@@ -64,7 +64,10 @@ export class WasmPool {
     this.#ctl[WORDS.STATE] = CLOSED;
   }
 
-  /** `threads` counts the caller; `tlsOf(i)` is the scratch of worker i = 1, 2, … Resolves when all of them serve. */
+  /**
+   * `threads` counts the caller; `tlsOf(i)` is the scratch of worker i = 1, 2, … Resolves when all of them serve. Where one does not start,
+   * those that did end, and its error is thrown.
+   */
   static async start(
     platform: Platform,
     memory: WebAssembly.Memory,
@@ -82,9 +85,15 @@ export class WasmPool {
       words: WORDS,
       spinMicroseconds: SPIN_MICROSECONDS,
     };
-    pool.#workers = await Promise.all(
+    const started = await Promise.allSettled(
       Array.from({ length: threads - 1 }, (_, i) => platform.startWorker({ ...common, tls: tlsOf(i + 1) }, onDeath)),
     );
+    pool.#workers = started.flatMap((s) => (s.status === 'fulfilled' ? [s.value] : []));
+    const failed = started.find((s) => s.status === 'rejected');
+    if (failed) {
+      await pool.destroy();
+      throw failed.reason;
+    }
     return pool;
   }
 

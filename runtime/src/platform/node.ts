@@ -26,7 +26,10 @@ function startWorker(init: WorkerInit, onDeath: (reason: string) => void): Promi
       onDeath(error.message);
     });
     worker.once('exit', (code) => {
-      if (!told) onDeath(`worker thread ended with code ${code}`);
+      if (told) return;
+      const reason = `worker thread ended with code ${code}`;
+      reject(new Error(reason)); // where it never served
+      onDeath(reason);
     });
   });
 }
