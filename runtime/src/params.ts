@@ -87,13 +87,18 @@ export class ParamStore {
   readonly values: readonly Tensor[];
   /** Gradients in the layout of `values`; undefined until `enableGrad`. */
   grads: readonly Tensor[] | undefined;
-  readonly #byName = new Map<string, Parameter>();
+  readonly #byName: ReadonlyMap<string, Parameter>;
 
   /** Allocates all values as zeros. @throws Error for a name given twice; DeviceError for a row block that no buffer can hold. */
   constructor(ctx: Context, specs: readonly ParamSpec[]) {
     this.ctx = ctx;
+    const names = new Set<string>();
+    for (const { name } of specs) {
+      if (names.has(name)) throw new Error(`params: '${name}' given twice`);
+      names.add(name);
+    }
     const { lengths, blocks } = layOut(specs, bindingLimit(ctx));
-    this.values = lengths.map((n) => this.#zeros(n));
+    this.values = this.#zeros(lengths);
     this.list = specs.map((spec, i) => {
       const parts = blocks[i].map(({ start, rows, shape, arena, offset }): ParamPart => {
         const w = view(this.values[arena], shape, offset);
@@ -101,10 +106,7 @@ export class ParamStore {
       });
       return new Parameter(spec, parts);
     });
-    for (const p of this.list) {
-      if (this.#byName.has(p.name)) throw new Error(`params: '${p.name}' given twice`);
-      this.#byName.set(p.name, p);
-    }
+    this.#byName = new Map(this.list.map((p) => [p.name, p]));
   }
 
   /** Elements of the flat buffers, gaps included. */
@@ -129,13 +131,20 @@ export class ParamStore {
 
   /** Fresh zeros in the layout of `values`, the caller's: gradients, moments. */
   zerosLike(): Tensor[] {
-    return this.values.map((t) => this.#zeros(t.slice.length));
+    return this.#zeros(this.values.map((t) => t.slice.length));
   }
 
-  #zeros(n: number): Tensor {
-    const t = this.ctx.persist(this.ctx.tensor([n]));
-    this.ctx.run(elementwise, 'fill', [t], { n, value: 0 });
-    return t;
+  /** All of them or, where memory does not suffice, none. */
+  #zeros(lengths: readonly number[]): Tensor[] {
+    const { ctx } = this;
+    const made = ctx.scope(() =>
+      lengths.map((n) => {
+        const t = ctx.tensor([n]);
+        ctx.run(elementwise, 'fill', [t], { n, value: 0 });
+        return t;
+      }),
+    );
+    return made.map((t) => ctx.persist(t));
   }
 
   /** Allocates the gradients as zeros, if not yet there. */

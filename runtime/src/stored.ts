@@ -26,19 +26,24 @@ export class StoredWeights {
   readonly list: readonly StoredMatrix[];
   readonly #byName: ReadonlyMap<string, StoredMatrix>;
 
-  /** Allocates matrices, contents unspecified until written. @throws DeviceError when memory does not suffice. */
+  /** Allocates matrices, contents unspecified until written. @throws DeviceError when memory does not suffice; then none is taken. */
   constructor(ctx: Context, specs: readonly ParamSpec[], dtype: PackedType) {
     this.ctx = ctx;
     this.dtype = dtype;
     const limit = bindingLimit(ctx);
-    this.list = specs.map((spec) => {
+    const matrix = (spec: ParamSpec): StoredMatrix => {
       const shape = [spec.shape[0], spec.shape[1]] as const;
       const parts = cutRows(spec.name, dtype, shape, limit).map(({ start, rows }): WeightPart => {
         const w = ctx.tensor([rows, rowWords(dtype, shape[1])], 'u32');
         const scales = ctx.tensor([rows, scaleWords(dtype, shape[1])], 'u32');
-        return { start, rows, w: ctx.persist(w), scales: ctx.persist(scales), grad: undefined };
+        return { start, rows, w, scales, grad: undefined };
       });
       return { ...spec, shape, dtype, parts };
+    };
+    this.list = ctx.scope(() => {
+      const list = specs.map(matrix);
+      for (const { w, scales } of list.flatMap((m) => m.parts)) for (const t of [w, scales]) ctx.persist(t);
+      return list;
     });
     this.#byName = new Map(this.list.map((m) => [m.name, m]));
   }

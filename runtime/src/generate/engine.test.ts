@@ -20,8 +20,7 @@ import { afterAll, expect, test, vi } from 'vitest';
 import type { Backend } from '../backend.ts';
 import { Context } from '../context.ts';
 import { type DeviceName, openDevice } from '../device.ts';
-import { DeviceError } from '../errors.ts';
-import { tinyConfig } from '../model/tiny.fixture.ts';
+import { failsAt, tinyConfig } from '../model/tiny.fixture.ts';
 import { Transformer } from '../model/transformer.ts';
 import { lmHeadLogprobs } from '../ops/lm_head.ts';
 import { packGroups } from '../pack.ts';
@@ -273,25 +272,6 @@ test('engine: a step that gets no memory gives its own error, and leaves none ta
   engine.destroy();
   model.destroy();
 });
-
-/** Whether `call` fails when the allocation number `n` does. */
-async function failsAt(backend: Backend, n: number, call: () => unknown): Promise<boolean> {
-  const alloc = backend.alloc.bind(backend);
-  let left = n;
-  const spy = vi.spyOn(backend, 'alloc').mockImplementation((length) => {
-    if (left-- === 0) throw new DeviceError('no memory');
-    return alloc(length);
-  });
-  try {
-    await call();
-    return false;
-  } catch (error) {
-    expect((error as Error).message).toBe('no memory');
-    return true;
-  } finally {
-    spy.mockRestore();
-  }
-}
 
 test('engine: a call that gets no memory leaves all sequences as they were', async () => {
   const options = { blockSize: 2, prefillRows: 12 };

@@ -1,6 +1,8 @@
-/** A transformer of two layers and odd sizes, batches for it, and a device of small bindings: shared by several tests. */
+/** A transformer of two layers and odd sizes, batches for it, and a device of small bindings or no memory: shared by several tests. */
 import type { Random } from '@eagrl/testing';
+import type { Backend } from '../backend.ts';
 import type { Context } from '../context.ts';
+import { DeviceError } from '../errors.ts';
 import type { PromptGroup } from '../pack.ts';
 import { parseTransformerConfig, type TransformerConfig } from './config.ts';
 
@@ -39,5 +41,27 @@ export function withBinding<T>({ backend }: Context, bytes: number, make: () => 
     return make();
   } finally {
     Object.assign(backend.info, { maxBindingBytes });
+  }
+}
+
+/** Whether `call` fails where the device has no memory for allocation `n` of it; false: it makes fewer. */
+export async function failsAt(backend: Backend, n: number, call: () => unknown): Promise<boolean> {
+  const noMemory = new DeviceError('no memory');
+  const alloc = backend.alloc.bind(backend);
+  let left = n;
+  Object.assign(backend, {
+    alloc: (length: number) => {
+      if (left-- === 0) throw noMemory;
+      return alloc(length);
+    },
+  });
+  try {
+    await call();
+    return false;
+  } catch (error) {
+    if (error !== noMemory) throw error;
+    return true;
+  } finally {
+    Reflect.deleteProperty(backend, 'alloc');
   }
 }

@@ -4,7 +4,7 @@
  *  - wasm and webgpu equal the reference: losses 1e-5 relative, every gradient 1e-4 relative RMS;
  *  - a shared prompt gives the log-probabilities and gradients of repeated prompts;
  *  - two micro-batches accumulate the gradient of one batch;
- *  - after backward, discard and inference no memory is left over; errors.
+ *  - after backward, discard and inference no memory is left over; a model that gets no memory takes none, at whichever allocation; errors.
  */
 import { assertClose, Random, relRms, TOLERANCE } from '@eagrl/testing';
 import { afterAll, expect, test } from 'vitest';
@@ -17,7 +17,8 @@ import { type Pack, packGroups, splitPacks } from '../pack.ts';
 import { Tape } from '../tape.ts';
 import type { Tensor } from '../tensor.ts';
 import { parseTransformerConfig } from './config.ts';
-import { tinyConfig, tinyGroups } from './tiny.fixture.ts';
+import type { LoraConfig } from './lora.ts';
+import { failsAt, tinyConfig, tinyGroups, withBinding } from './tiny.fixture.ts';
 import { Transformer } from './transformer.ts';
 
 const opened = new Map<DeviceName, Promise<Backend>>();
@@ -229,6 +230,31 @@ test('init depends on seed and name only; residual ends are smaller', async () =
   model.init(8);
   expect((await model.params.read()).get('model.embed_tokens.weight')).not.toEqual(first.get('model.embed_tokens.weight'));
   model.destroy();
+});
+
+test('a model that gets no memory takes none', async () => {
+  const ctx = new Context(await device('wasm'));
+  const { backend } = ctx;
+  const lora: LoraConfig = { r: 2, alpha: 4, dropout: 0, target_modules: ['q_proj', 'down_proj'] };
+  const base = new Transformer(ctx, tinyConfig(), undefined, 'int4');
+  const live = backend.stats.liveBytes;
+  const makers: (() => Transformer)[] = [
+    ...(['f32', 'f16', 'int4'] as const).map((dtype) => () => new Transformer(ctx, tinyConfig({ vocab_size: 200 }), lora, dtype)),
+    () => base.withAdapter(lora),
+  ];
+  for (const make of makers) {
+    let model: Transformer | undefined;
+    let n = 0;
+    // Bindings of 8 KB: several flat buffers, and an embedding in blocks of rows.
+    for (const once = () => void (model = withBinding(ctx, 8192, make)); await failsAt(backend, n, once); n++)
+      expect(backend.stats.liveBytes).toBe(live);
+    expect(n).toBeGreaterThan(0);
+    model?.destroy();
+    expect(backend.stats.liveBytes).toBe(live);
+  }
+  expect(() => base.snapshot()).toThrow(/weights kept as int4 are frozen/);
+  expect(backend.stats.liveBytes).toBe(live);
+  base.destroy();
 });
 
 test('errors: ids, context, targets, two tapes, config', async () => {

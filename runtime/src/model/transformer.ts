@@ -84,6 +84,7 @@ export class Transformer {
   /**
    * Parameters are zero, `stored` matrices unspecified, until `init` or loadWeights; those of the adapter until `initAdapter` or loadParams.
    * Matrices of another `dtype` than f32 are frozen: an adapter can be trained beside them, they cannot. `weights`: see `withAdapter`.
+   * @throws ModelConfigError as `loraPaths`; DeviceError when memory does not suffice: then none is taken, and a smaller model may fit.
    */
   constructor(ctx: Context, config: TransformerConfig, lora?: LoraConfig, dtype: WeightType = 'f32', weights?: TransformerWeights) {
     this.#ctx = ctx;
@@ -92,8 +93,13 @@ export class Transformer {
     const specs = transformerParams(config);
     if (lora) this.#adapted = new Map(loraPaths(specs, lora).map(({ path }, i) => [path, i]));
     this.#weights = weights ?? new TransformerWeights(ctx, config, dtype);
-    if (lora) this.adapter = new ParamStore(ctx, loraParams(specs, lora));
     this.#weights.retain();
+    try {
+      if (lora) this.adapter = new ParamStore(ctx, loraParams(specs, lora));
+    } catch (error) {
+      this.#weights.release();
+      throw error;
+    }
   }
 
   /** All weights, or all but the matrices in `stored`; with an adapter they are frozen, and no gradient of theirs is computed or held. */
@@ -119,8 +125,9 @@ export class Transformer {
    * shared; without an adapter the weights are copied. @throws ModelConfigError as `trainable`.
    */
   snapshot(): Transformer {
+    const { trainable } = this; // throws before anything is made
     const copy = this.adapter ? this.withAdapter(this.lora) : new Transformer(this.#ctx, this.config);
-    copy.trainable.copyFrom(this.trainable);
+    copy.trainable.copyFrom(trainable);
     return copy;
   }
 

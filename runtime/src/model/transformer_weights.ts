@@ -58,9 +58,15 @@ export class TransformerWeights {
       ctx,
       specs.filter((s) => !isPacked(s)),
     );
-    if (dtype !== 'f32') this.stored = new StoredWeights(ctx, specs.filter(isPacked), dtype);
-    const { max_position_embeddings: positions, head_dim: dim } = config;
-    this.cosSin = ctx.persist(ctx.from(ropeTable(config), [positions, dim]));
+    try {
+      if (dtype !== 'f32') this.stored = new StoredWeights(ctx, specs.filter(isPacked), dtype);
+      const { max_position_embeddings: positions, head_dim: dim } = config;
+      this.cosSin = ctx.persist(ctx.from(ropeTable(config), [positions, dim]));
+    } catch (error) {
+      this.stored?.destroy();
+      this.params.destroy();
+      throw error;
+    }
   }
 
   /** Models that use these weights now. */

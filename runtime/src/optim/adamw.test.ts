@@ -1,7 +1,7 @@
 /**
  * Plan. Steps on the f64 reference equal a plain AdamW written here; wasm follows the reference over 10 steps of a transformer; clipping;
  * decay only where the parameter says so; a gradient that is not finite skips the step; state saved and loaded goes on bit for bit;
- * a training loop stays at its first peak of memory, and learns.
+ * a training loop stays at its first peak of memory, and learns; an optimiser that gets no memory holds the gradients of the store alone.
  */
 import { assertClose, Random, relRms } from '@eagrl/testing';
 import { afterAll, expect, test } from 'vitest';
@@ -10,7 +10,7 @@ import { Context } from '../context.ts';
 import { openDevice } from '../device.ts';
 import { loadOptimizer, loadParams, saveOptimizer, saveParams } from '../io/checkpoint.ts';
 import { parseSafetensors, writeSafetensors } from '../io/safetensors.ts';
-import { tinyConfig, tinyGroups } from '../model/tiny.fixture.ts';
+import { failsAt, tinyConfig, tinyGroups, withBinding } from '../model/tiny.fixture.ts';
 import { Transformer } from '../model/transformer.ts';
 import { lmHeadCrossEntropy } from '../ops/lm_head.ts';
 import { packGroups } from '../pack.ts';
@@ -83,6 +83,26 @@ test('AdamW: a gradient that is not finite leaves everything as it is', async ()
   const before = await params.read();
   expect(await optimizer.step({ lr: 1 }).gradNorm()).toBeNaN();
   expect(await params.read()).toEqual(before);
+});
+
+test('AdamW: one that gets no memory leaves none taken', async () => {
+  const ctx = await context('wasm');
+  const { backend } = ctx;
+  const before = backend.stats.liveBytes;
+  for (let n = 0, more = true; more; n++) {
+    let optimizer: AdamW | undefined;
+    const params = withBinding(ctx, 800, () => new ParamStore(ctx, specs));
+    expect(params.values.length).toBe(2);
+    const live = backend.stats.liveBytes;
+    more = await failsAt(backend, n, () => {
+      optimizer = new AdamW(params);
+    });
+    if (more) expect(backend.stats.liveBytes - live).toBe(n < 2 ? 0 : 4 * params.length);
+    else expect(n).toBe(2 + 4 + 2 + 2);
+    optimizer?.destroy();
+    params.destroy();
+    expect(backend.stats.liveBytes).toBe(before);
+  }
 });
 
 /** A tiny transformer and a step that trains it on one batch. */

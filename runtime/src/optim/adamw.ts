@@ -43,7 +43,10 @@ export class AdamW {
   readonly #norm: Tensor;
   readonly #options: Required<AdamWOptions>;
 
-  /** Allocates gradients and moments. Defaults are PyTorch's; maxGradNorm 1 as in TRL. */
+  /**
+   * Allocates gradients, which are the store's, and moments. Defaults are PyTorch's; maxGradNorm 1 as in TRL.
+   * @throws DeviceError when memory does not suffice; then no moments are held.
+   */
   constructor(params: ParamStore, options: AdamWOptions = {}) {
     const { beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, maxGradNorm = 1 } = options;
     // As f32 holds them: the kernel's m and the host's bias correction must speak of the same beta.
@@ -52,19 +55,29 @@ export class AdamW {
     this.#ctx = ctx;
     this.params = params;
     params.enableGrad();
-    this.m = params.zerosLike();
-    this.v = params.zerosLike();
-    this.#decay = params.decayBlocks().map((blocks) => ctx.persist(ctx.from(blocks)));
     let length = 0;
     const places = params.values.map(({ slice }) => {
       const place = { start: alignUp(length), count: Math.ceil(slice.length / NORM_CHUNK) };
       length = place.start + place.count;
       return place;
     });
-    this.#partials = ctx.persist(ctx.tensor([length]));
-    ctx.run(elementwise, 'fill', [this.#partials], { n: length, value: 0 });
+    const moments: Tensor[] = [];
+    try {
+      moments.push(...params.zerosLike());
+      moments.push(...params.zerosLike());
+      const made = ctx.scope(() => {
+        const partials = ctx.tensor([length]);
+        ctx.run(elementwise, 'fill', [partials], { n: length, value: 0 });
+        return [partials, ctx.tensor([2]), ...params.decayBlocks().map((blocks) => ctx.from(blocks))];
+      });
+      [this.#partials, this.#norm, ...this.#decay] = made.map((t) => ctx.persist(t));
+    } catch (error) {
+      for (const t of moments) ctx.free(t);
+      throw error;
+    }
+    this.m = moments.slice(0, places.length);
+    this.v = moments.slice(places.length);
     this.#partialsOf = places.map(({ start, count }) => view(this.#partials, [count], start));
-    this.#norm = ctx.persist(ctx.tensor([2]));
   }
 
   /** One update from the accumulated gradients, which stay as they are: `params.zeroGrad()` is the caller's. */
