@@ -188,13 +188,13 @@ export class ParamStore {
     this.writeFrom(p, 0, data);
   }
 
-  /** Sets the elements of a parameter from `at` on. */
-  writeFrom(p: Parameter, at: number, data: Float32Array): void {
+  /** Sets the elements of a parameter from `at` on; or those of its gradient, of its moments: `into` has the layout of `values`. */
+  writeFrom(p: Parameter, at: number, data: Float32Array, into: readonly Tensor[] = this.values): void {
     let begin = 0;
-    for (const { w } of p.parts) {
+    for (const { w, arena } of p.parts) {
       const from = Math.max(at, begin);
       const to = Math.min(at + data.length, begin + w.slice.length);
-      const slice = { ...w.slice, offset: w.slice.offset + from - begin, length: to - from };
+      const slice = { buffer: into[arena].slice.buffer, offset: w.slice.offset + from - begin, length: to - from };
       if (from < to) this.ctx.backend.write(slice, data.subarray(from - at, to - at));
       begin += w.slice.length;
     }
@@ -210,21 +210,14 @@ export class ParamStore {
     );
   }
 
-  /** The reverse of `split`; gaps are zero. @throws Error when one is missing or of the wrong length. */
-  join(values: ReadonlyMap<string, Float32Array>): Float32Array[] {
-    const flat = this.values.map((t) => new Float32Array(t.slice.length));
-    for (const { name, shape, parts } of this.list) {
-      const data = values.get(name);
-      if (data?.length !== sizeOf(shape)) throw new Error(`params: '${name}' needs ${sizeOf(shape)} elements, got ${data?.length}`);
-      let at = 0;
-      for (const { arena, w } of parts) flat[arena].set(data.subarray(at, (at += w.slice.length)), w.slice.offset);
-    }
-    return flat;
-  }
-
-  /** What is on the device in the layout of `values`, by parameter. */
+  /**
+   * What is on the device in the layout of `values`, by parameter. Buffers are read one after the other, so that a GPU's host memory holds one
+   * of them beside the result: queue nothing that changes them until it resolves.
+   */
   async readLike(tensors: readonly Tensor[]): Promise<Map<string, Float32Array>> {
-    return this.split(await Promise.all(tensors.map((t) => this.ctx.read(t))));
+    const flat: Float32Array[] = [];
+    for (const t of tensors) flat.push(await this.ctx.read(t));
+    return this.split(flat);
   }
 
   /** All values by name. */

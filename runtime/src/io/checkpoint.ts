@@ -48,8 +48,14 @@ export function checkParams(
   }
 }
 
-/** Elements in host memory at a time while weights are loaded: 16 MiB as f32. */
+/** Elements in host memory at a time while weights and moments are loaded: 16 MiB as f32. */
 const LOAD_CHUNK = 4 * 1024 * 1024;
+
+/** A tensor's numbers, a chunk at a time, and where each starts. */
+function* chunksOf(stored: StoredTensor): Generator<[at: number, data: Float32Array]> {
+  const length = sizeOf(stored.shape);
+  for (let at = 0; at < length; at += LOAD_CHUNK) yield [at, stored.read(at, Math.min(length, at + LOAD_CHUNK))];
+}
 
 /**
  * Fills a store, a chunk at a time: host memory does not grow with the model. @throws SafetensorsError as {@link checkParams}, before
@@ -62,10 +68,7 @@ export function loadParams(store: ParamStore, tensors: ReadonlyMap<string, Store
 
 function fill(store: ParamStore, tensors: ReadonlyMap<string, StoredTensor>): void {
   for (const p of store.list) {
-    const stored = tensors.get(p.name) as StoredTensor;
-    const length = sizeOf(p.shape);
-    for (let at = 0; at < length; at += LOAD_CHUNK) {
-      const data = stored.read(at, Math.min(length, at + LOAD_CHUNK));
+    for (const [at, data] of chunksOf(tensors.get(p.name) as StoredTensor)) {
       refuseNonFinite(p.name, data, at);
       store.writeFrom(p, at, data);
     }
@@ -111,14 +114,18 @@ export async function saveParams(store: ParamStore, dtype: FloatType = 'F32'): P
 /** First and second moments as `m.<parameter>` and `v.<parameter>`, f32, and the step count as metadata. */
 export async function saveOptimizer(optimizer: AdamW): Promise<{ tensors: TensorToStore[]; metadata: Record<string, string> }> {
   const { params, m, v } = optimizer;
-  const [first, second] = await Promise.all([params.readLike(m), params.readLike(v)]);
+  const first = await params.readLike(m);
+  const second = await params.readLike(v);
   const tensors = [['m', first] as const, ['v', second] as const].flatMap(([prefix, values]) =>
     params.list.map(({ name, shape }) => ({ name: `${prefix}.${name}`, shape, data: values.get(name) as Float32Array })),
   );
   return { tensors, metadata: { step_count: String(optimizer.stepCount) } };
 }
 
-/** The reverse of saveOptimizer: the next step is bit-equal to that of the optimiser that was saved. @throws SafetensorsError */
+/**
+ * The reverse of saveOptimizer, a chunk at a time: the next step is bit-equal to that of the optimiser that was saved.
+ * @throws SafetensorsError before anything is written
+ */
 export function loadOptimizer(
   optimizer: AdamW,
   tensors: ReadonlyMap<string, StoredTensor>,
@@ -128,23 +135,20 @@ export function loadOptimizer(
   const stepCount = Number(metadata['step_count']);
   if (!Number.isSafeInteger(stepCount) || stepCount < 0)
     throw new SafetensorsError(`optimiser state: step_count is '${metadata['step_count']}'`);
-  const moments = ['m', 'v'].map((prefix) => {
-    const parts = new Map<string, Float32Array>();
-    for (const { name, shape } of params.list) {
-      const stored = tensors.get(`${prefix}.${name}`);
-      if (!stored) throw new SafetensorsError(`optimiser state: missing '${prefix}.${name}'`);
-      if (stored.shape.join() !== shape.join()) {
+  const moments = [['m', optimizer.m] as const, ['v', optimizer.v] as const].flatMap(([prefix, into]) =>
+    params.list.map((p) => {
+      const name = `${prefix}.${p.name}`;
+      const stored = tensors.get(name);
+      if (!stored) throw new SafetensorsError(`optimiser state: missing '${name}'`);
+      if (stored.shape.join() !== p.shape.join()) {
         throw new SafetensorsError(
-          `optimiser state: '${prefix}.${name}' has shape (${stored.shape.join(', ')}), expected (${shape.join(', ')})`,
+          `optimiser state: '${name}' has shape (${stored.shape.join(', ')}), expected (${p.shape.join(', ')})`,
         );
       }
-      parts.set(name, stored.read());
-    }
-    return params.join(parts);
-  });
-  const { backend } = params.ctx;
-  for (const [i, t] of optimizer.m.entries()) backend.write(t.slice, moments[0][i]);
-  for (const [i, t] of optimizer.v.entries()) backend.write(t.slice, moments[1][i]);
+      return { p, stored, into };
+    }),
+  );
+  for (const { p, stored, into } of moments) for (const [at, data] of chunksOf(stored)) params.writeFrom(p, at, data, into);
   optimizer.stepCount = stepCount;
 }
 
