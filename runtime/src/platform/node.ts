@@ -35,24 +35,35 @@ function startWorker(init: WorkerInit, onDeath: (reason: string) => void): Promi
 }
 
 // Dawn's instance must outlive every object it made: collecting it crashes the process. One per set of drivers and features, for good.
-const instances = new Map<string, GPU>();
+const instances = new Map<string, Promise<GPU>>();
+/** The last of them to be made: they are made one at a time, as each sees the process's driver list as set for it. */
+let latest: Promise<unknown> = Promise.resolve();
 
-async function webgpu(software: boolean, experimental: boolean): Promise<GPU> {
+function webgpu(software: boolean, experimental: boolean): Promise<GPU> {
   const key = `${software} ${experimental}`;
-  let gpu = instances.get(key);
-  if (!gpu) {
-    const drivers = process.env.VK_DRIVER_FILES;
+  let instance = instances.get(key);
+  if (!instance) {
+    instance = latest.then(() => makeInstance(software, experimental));
+    instances.set(key, instance);
+    latest = instance.catch(() => instances.delete(key)); // the next call tries again
+  }
+  return instance;
+}
+
+async function makeInstance(software: boolean, experimental: boolean): Promise<GPU> {
+  const drivers = process.env.VK_DRIVER_FILES;
+  try {
     if (software) await useSoftwareAdapter();
     else checkVulkanLoader();
     const { create, globals } = await import('webgpu');
     Object.assign(globalThis, globals);
-    gpu = create(experimental ? ['enable-dawn-features=allow_unsafe_apis'] : []);
-    instances.set(key, gpu);
+    const gpu = create(experimental ? ['enable-dawn-features=allow_unsafe_apis'] : []);
     await gpu.requestAdapter(); // the instance reads the driver list now, so the list can go back to what the user set
+    return gpu;
+  } finally {
     if (drivers === undefined) delete process.env.VK_DRIVER_FILES;
     else process.env.VK_DRIVER_FILES = drivers;
   }
-  return gpu;
 }
 
 /** On Linux Dawn prints a warning and finds nothing when the Vulkan loader is missing; this says it better and first. */
