@@ -102,6 +102,8 @@ describe('adapter_config.json', () => {
   const json = JSON.parse(JSON.stringify(adapterConfig(lora, 'base')));
   test('there and back', () => {
     expect(parseAdapterConfig(json)).toEqual(lora);
+    for (const start of [null, true, false, 'gaussian', 'eva', 'orthogonal'])
+      expect(parseAdapterConfig({ ...json, init_lora_weights: start })).toEqual(lora);
     expect(parseAdapterConfig({ ...json, target_modules: 'all-linear' }).target_modules).toEqual(LORA_MODULES);
   });
   test.each<[object, RegExp]>([
@@ -112,6 +114,11 @@ describe('adapter_config.json', () => {
     [{ modules_to_save: ['lm_head'] }, /modules_to_save is \["lm_head"\]; expected null/],
     [{ rank_pattern: { q_proj: 4 } }, /rank_pattern is .*; expected {}/],
     [{ layers_to_transform: [0] }, /layers_to_transform/],
+    [{ init_lora_weights: 'pissa' }, /init_lora_weights is "pissa"; expected true: this start changes the base weights; have PEFT convert/],
+    [{ init_lora_weights: 'pissa_niter_16' }, /init_lora_weights is "pissa_niter_16"/],
+    [{ init_lora_weights: 'olora' }, /init_lora_weights is "olora"/],
+    [{ init_lora_weights: 'corda' }, /init_lora_weights is "corda"/],
+    [{ init_lora_weights: 'loftq' }, /init_lora_weights is "loftq"/],
     [{ r: 0 }, /r is 0; expected a whole number/],
     [{ lora_alpha: 'big' }, /lora_alpha is "big"/],
     [{ lora_dropout: 1 }, /lora_dropout is 1/],

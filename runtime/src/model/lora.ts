@@ -84,6 +84,12 @@ const UNSUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
 };
 
 /**
+ * Starts of an adapter that leave the base weights alone. The others (pissa, olora, corda, loftq, lora_ga) change them when the adapter is made
+ * (`update_layer` in PEFT's tuners/lora/layer.py): beside the plain base such an adapter would count twice what was taken out of it.
+ */
+const PLAIN_STARTS: readonly unknown[] = [true, false, 'gaussian', 'eva', 'orthogonal'];
+
+/**
  * Reads a parsed adapter_config.json.
  * @throws ModelConfigError naming the key, what was expected and what was found.
  */
@@ -98,6 +104,12 @@ export function parseAdapterConfig(json: unknown): LoraConfig {
     const value = raw[key] ?? undefined;
     const empty = typeof value === 'object' && Object.keys(value as object).length === 0;
     if (value !== undefined && !empty && !allowed.includes(value)) refuse(key, allowed.length > 0 ? JSON.stringify(allowed[0]) : 'null');
+  }
+  if (!PLAIN_STARTS.includes(raw['init_lora_weights'] ?? true)) {
+    refuse(
+      'init_lora_weights',
+      'true: this start changes the base weights; have PEFT convert the adapter (save_pretrained with path_initial_model_for_weight_conversion)',
+    );
   }
   for (const key of ['rank_pattern', 'alpha_pattern']) if (Object.keys((raw[key] as object | null) ?? {}).length > 0) refuse(key, '{}');
   const { r, lora_alpha: alpha, lora_dropout: dropout = 0, target_modules: targets } = raw;
