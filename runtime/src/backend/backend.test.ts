@@ -237,6 +237,23 @@ describe.each(devices)('%s', (_, options) => {
 });
 
 describe('wasm', () => {
+  /** What `open` gives where no shared memory may have more than `most` pages. */
+  async function withReservable<T>(most: number, open: () => Promise<T>): Promise<T> {
+    const { Memory } = WebAssembly;
+    const limited = class extends Memory {
+      constructor(descriptor: WebAssembly.MemoryDescriptor) {
+        if ((descriptor.maximum ?? 0) > most) throw new RangeError('could not allocate memory');
+        super(descriptor);
+      }
+    };
+    Object.assign(WebAssembly, { Memory: limited });
+    try {
+      return await open();
+    } finally {
+      Object.assign(WebAssembly, { Memory });
+    }
+  }
+
   /** Two phases on random input, large enough to be split. */
   const run = async (threads: number) => {
     const backend = await openDevice({ device: 'wasm', threads });
@@ -316,6 +333,23 @@ describe('wasm', () => {
     expect(() => backend.alloc(1)).toThrow(DeviceError);
     await expect(backend.read(all(x), 'f32')).rejects.toThrow(/device is gone/);
     await backend.destroy();
+  });
+
+  test.each([
+    [65_535, /2048\.0 MiB; 0\.0 MiB are live of at most 2043\.7 MiB/],
+    [16_384, /2048\.0 MiB; 0\.0 MiB are live of at most 1019\.7 MiB/],
+  ])('a process that may reserve %i pages', async (most, message) => {
+    const backend = await withReservable(most, () => openDevice({ device: 'wasm', threads: 1 }));
+    expect(() => backend.alloc(2 ** 29)).toThrow(message);
+    backend.free(backend.alloc(2 ** 27));
+    expect(backend.info.maxBufferBytes).toBeLessThanOrEqual(most * 65_536);
+    await backend.destroy();
+  });
+
+  test('a process that may reserve nothing', async () => {
+    const opening = withReservable(0, () => openDevice({ device: 'wasm', threads: 1 }));
+    await expect(opening).rejects.toThrow(DeviceError);
+    await expect(opening).rejects.toThrow(/expected address space for a shared memory of 1 GiB at least, .* \(ulimit -v\)/);
   });
 
   test('where a worker does not start, those that did end', async () => {

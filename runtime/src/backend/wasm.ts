@@ -9,8 +9,8 @@ import { WasmHeap } from './wasm_heap.ts';
 import { POOL_BYTES, WasmPool } from './wasm_pool.ts';
 
 const PAGE = 65_536;
-/** Pages of a 32-bit address space: 4 GiB. */
-const MAX_PAGES = 65_536;
+/** Pages to reserve: 4 GiB, a 32-bit address space; or 2 or 1, where a process does not get that many (iOS, 32-bit Android). */
+const MAX_PAGES = [65_536, 32_768, 16_384];
 /** Memory grows by 4 MiB at least; pages not touched cost nothing. */
 const GROW_PAGES = 64;
 /** Room for the bytes of all modules, which workers compile from shared memory: no message is needed, so none waits for an event loop. */
@@ -48,6 +48,22 @@ const RELAXED_PROBE = new Uint8Array([
   0, 97, 115, 109, 1, 0, 0, 0, 1, 8, 1, 96, 3, 123, 123, 123, 1, 123, 3, 2, 1, 0, 10, 13, 1, 11, 0, 32, 0, 32, 1, 32, 2, 253, 133, 2, 11,
 ]);
 
+/** A shared memory, and how many bytes it may grow to. @throws DeviceError */
+function reserve(initial: number): { readonly memory: WebAssembly.Memory; readonly limit: number } {
+  let reason = '';
+  for (const maximum of MAX_PAGES) {
+    try {
+      return { memory: new WebAssembly.Memory({ initial, maximum, shared: true }), limit: maximum * PAGE };
+    } catch (error) {
+      reason = (error as Error).message;
+    }
+  }
+  throw new DeviceError(
+    `wasm: expected address space for a shared memory of 1 GiB at least, the system gives none: ${reason}; raise the limit of the process ` +
+      '(ulimit -v); Node reserves less with --disable-wasm-trap-handler',
+  );
+}
+
 export class WasmBackend implements Backend {
   readonly kind = 'wasm';
   readonly info: DeviceInfo;
@@ -74,8 +90,9 @@ export class WasmBackend implements Backend {
     this.#relaxed = WebAssembly.validate(RELAXED_PROBE);
     this.#moduleTop = POOL_BYTES + threads * TLS_BYTES;
     const base = this.#moduleTop + MODULE_ARENA;
-    this.#memory = new WebAssembly.Memory({ initial: Math.ceil(base / PAGE), maximum: MAX_PAGES, shared: true });
-    this.#heap = new WasmHeap(base, MAX_PAGES * PAGE);
+    const { memory, limit } = reserve(Math.ceil(base / PAGE));
+    this.#memory = memory;
+    this.#heap = new WasmHeap(base, limit);
     this.lost = new Promise((resolve) => {
       this.#resolveLost = resolve;
     });
@@ -100,12 +117,12 @@ export class WasmBackend implements Backend {
       adapter: 'WebAssembly SIMD',
       threads,
       features: ['simd128', ...(this.#relaxed ? ['relaxed-simd'] : []), ...(threads > 1 ? ['threads'] : [])],
-      maxBufferBytes: MAX_PAGES * PAGE - base,
-      maxBindingBytes: MAX_PAGES * PAGE - base,
+      maxBufferBytes: limit - base,
+      maxBindingBytes: limit - base,
     };
   }
 
-  /** `threads` counts the calling thread; each gets scratch of TLS_BYTES. @throws DeviceError when workers do not start. */
+  /** `threads` counts the calling thread; each gets scratch of TLS_BYTES. @throws DeviceError when workers do not start, or for want of memory. */
   static async open(platform: Platform, threads: number, switches: Switches): Promise<WasmBackend> {
     const backend = new WasmBackend(platform, threads, switches);
     const tlsOf = (thread: number) => POOL_BYTES + thread * TLS_BYTES;
@@ -273,7 +290,7 @@ export class WasmBackend implements Backend {
     if (at === undefined) this.#outOfMemory(bytes);
     const missing = Math.ceil((heap.top - this.#memory.buffer.byteLength) / PAGE);
     if (missing > 0) {
-      const room = MAX_PAGES - this.#memory.buffer.byteLength / PAGE;
+      const room = (heap.limit - this.#memory.buffer.byteLength) / PAGE;
       try {
         this.#memory.grow(Math.min(room, Math.max(missing, GROW_PAGES)));
       } catch {
