@@ -295,7 +295,8 @@ test('engine: a call that gets no memory leaves all sequences as they were', asy
     if (more) expect(engine.length(dropped)).toBe(72);
     engine.release(dropped);
     const [root, child] = [engine.fork(parent), engine.fork(parent)];
-    if (await failsAt(ctx.backend, n, () => engine.append([{ seq: child, tokens: forced }]))) engine.append([{ seq: child, tokens: forced }]);
+    if (await failsAt(ctx.backend, n, () => engine.append([{ seq: child, tokens: forced }])))
+      engine.append([{ seq: child, tokens: forced }]);
     const asked = await failsAt(ctx.backend, n, () => engine.probabilities([child], allIds));
     expect((await engine.probabilities([child], allIds))[0]).toEqual(likely);
     let done = want;

@@ -141,9 +141,7 @@ export function loadOptimizer(
       const stored = tensors.get(name);
       if (!stored) throw new SafetensorsError(`optimiser state: missing '${name}'`);
       if (stored.shape.join() !== p.shape.join()) {
-        throw new SafetensorsError(
-          `optimiser state: '${name}' has shape (${stored.shape.join(', ')}), expected (${p.shape.join(', ')})`,
-        );
+        throw new SafetensorsError(`optimiser state: '${name}' has shape (${stored.shape.join(', ')}), expected (${p.shape.join(', ')})`);
       }
       return { p, stored, into };
     }),
