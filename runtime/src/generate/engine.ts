@@ -421,15 +421,16 @@ export class Engine {
     const seqs = rows.map((r) => r.seq);
     const width = tableWidth(seqs);
     this.#cache.commit();
-    const { views } = this.#ctx.fromMany([ids, positions, slots, seqLens, blockTable(seqs, count, width)]);
+    // A tensor each, as in Transformer.forward.
+    const ctx = this.#ctx;
     const decodeRows: DecodeRows = {
-      positions: views[1],
-      slots: views[2],
-      seqLens: views[3],
+      positions: ctx.from(positions),
+      slots: ctx.from(slots),
+      seqLens: ctx.from(seqLens),
       pairs: sum(seqLens),
-      blockTable: { ...views[4], shape: [count, width] },
+      blockTable: ctx.from(blockTable(seqs, count, width), [count, width]),
     };
-    return { ids: views[0], rows: decodeRows };
+    return { ids: ctx.from(ids), rows: decodeRows };
   }
 
   #slot(seq: Sequence, position: number): number {
