@@ -8,6 +8,7 @@ import { basename, join } from 'node:path';
 import { type AdamW, loadOptimizer, loadParams, type SafetensorsFile, type StoredTensor, saveOptimizer, saveParams } from '@eagrl/runtime';
 import { type ModelSource, refused } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
+import type { Track } from '../stages/sitting.ts';
 import type { CheckpointStore, LoopState } from '../stages/train_loop.ts';
 import { writeDirectoryAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
@@ -48,12 +49,36 @@ export class FolderCheckpoints implements CheckpointStore {
     return { path, state };
   }
 
-  /** Exact f32 weights (of the adapter, if there is one) of a phase's newest checkpoint. @throws ConfigError when the phase has none. */
-  loadWeights(phase: string, policy: Policy): LoopState {
-    const found = this.newest(phase);
-    if (!found) throw new ConfigError(`${this.#run.path} has no checkpoint of ${phase}; run that phase first: eagrl ${phase} --resume`);
+  /** @throws ConfigError, with the command that mends it, unless a phase has a checkpoint that says that all its steps are taken. */
+  requireFinished(phase: Track): void {
+    const state = this.#weightsOf(phase).state;
+    if (state.maxSteps === undefined) {
+      throw new ConfigError(
+        `${phase} of ${this.#run.path} is at step ${state.step}, and its checkpoint, written by an earlier eagrl, does not say whether that is ` +
+          `the last one; go on with it, which takes no step if it is: ${this.#command(phase)}`,
+      );
+    }
+  }
+
+  /** Exact f32 weights (of the adapter, if there is one) that a phase ended with. @throws ConfigError when it has none, or is not finished. */
+  loadWeights(phase: Track, policy: Policy): LoopState {
+    const found = this.#weightsOf(phase);
     withTrainingState(found.path, (file) => setWeights(policy, file));
     return found.state;
+  }
+
+  #weightsOf(phase: Track): { path: string; state: TrainerState } {
+    const found = this.newest(phase);
+    if (!found) throw new ConfigError(`${this.#run.path} has no checkpoint of ${phase}; run that phase first: ${this.#command(phase)}`);
+    const { step, maxSteps = step } = found.state;
+    if (step < maxSteps) {
+      throw new ConfigError(`${phase} of ${this.#run.path} is at step ${step} of ${maxSteps}; finish it first: ${this.#command(phase)}`);
+    }
+    return found;
+  }
+
+  #command(phase: Track): string {
+    return `eagrl ${phase === 'sft_answer' ? 'sft' : phase} --config ${this.#run.file('configs', 'resolved.yaml')} --resume`;
   }
 
   async restore(phase: string, policy: Policy, optimizer: AdamW): Promise<LoopState | null> {
@@ -63,7 +88,8 @@ export class FolderCheckpoints implements CheckpointStore {
       setWeights(policy, file);
       loadOptimizer(optimizer, file.tensors, file.metadata);
     });
-    return { step: found.state.step, numTokens: found.state.numTokens };
+    const { step, numTokens, maxSteps } = found.state;
+    return { step, numTokens, maxSteps };
   }
 
   async save(phase: string, policy: Policy, optimizer: AdamW, state: LoopState): Promise<void> {

@@ -23,6 +23,7 @@ import { bareAnswerExamples } from './baseline.ts';
 import { type LoadedCohort, loadCohort } from './cohort.ts';
 import { checkLengths } from './data.ts';
 import { collectTrees, distill, selectTrajectories } from './distill.ts';
+import { POLICIES } from './eval_rows.ts';
 import { type ExpertResult, trainExperts } from './expert.ts';
 import { workloadOf } from './plan.ts';
 import { basePolicy, freshPolicy, trainedPolicy } from './policies.ts';
@@ -83,6 +84,7 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
       for (const caveat of data.caveats) warn(caveat);
       const checkpoints = new FolderCheckpoints(run, source, source.path);
       const journal = new FolderJournal(run);
+      requireStarts(phases, checkpoints, journal);
       const logger = new MetricsLogger({
         folder: run.path,
         phases: TRACKS,
@@ -127,6 +129,26 @@ const PHASE: Readonly<Record<Phase, (state: RunState) => Promise<Summary | null>
   rl: runRl,
   eval: async (state) => writeResults(state, await expertOf(state), await treesOf(state)),
 };
+
+/** The tracks that a phase trains. */
+const TRAINS: Partial<Readonly<Record<Phase, readonly Track[]>>> = { sft: ['sft', 'sft_answer'], rl: ['rl'] };
+
+/** Refuses phases that start from a track which is not finished, and which no phase before them trains. @throws ConfigError */
+function requireStarts(phases: readonly Phase[], checkpoints: FolderCheckpoints, journal: FolderJournal): void {
+  phases.forEach((phase, i) => {
+    const trained = phases.slice(0, i).flatMap((before) => TRAINS[before] ?? []);
+    const require = (track: Track) => {
+      if (!trained.includes(track)) checkpoints.requireFinished(track);
+    };
+    if (phase === 'rl') require('sft');
+    if (phase !== 'eval') return;
+    for (const { name, track } of POLICIES) {
+      // Answers that are kept need no weights any more, unless their training went on.
+      const answered = journal.peek(`eval-${name}`) !== null;
+      if (track !== null && !(answered && checkpoints.newest(track) === null)) require(track);
+    }
+  });
+}
 
 // ---------------------------------------------------------------- phases
 

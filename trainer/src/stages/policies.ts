@@ -6,6 +6,7 @@ import type { Policy } from '../policy.ts';
 import { configuredAdapter } from '../run/adapter_folder.ts';
 import type { FolderCheckpoints } from '../run/checkpoints.ts';
 import { loadPolicy, type ModelFolder } from '../run/model_folder.ts';
+import type { Track } from './sitting.ts';
 
 interface Surroundings {
   readonly ctx: Context;
@@ -25,8 +26,8 @@ export function freshPolicy({ ctx, source, config }: Omit<Surroundings, 'checkpo
   return policy;
 }
 
-/** As the newest checkpoint of `track` has it. @throws ConfigError when there is none. */
-export function trainedPolicy({ ctx, source, config, checkpoints }: Surroundings, track: string): Policy {
+/** As `track` left it. @throws ConfigError when it has no checkpoint, or has steps left to take. */
+export function trainedPolicy({ ctx, source, config, checkpoints }: Surroundings, track: Track): Policy {
   const lora = configuredAdapter(config);
   const policy = lora ? loadPolicy(ctx, source, lora, config.model.dtype) : emptyPolicy(ctx, source);
   checkpoints.loadWeights(track, policy);

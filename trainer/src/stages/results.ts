@@ -19,6 +19,7 @@ import { type Predictions, predict } from './evaluate.ts';
 import type { ExpertResult } from './expert.ts';
 import type { RunState } from './pipeline.ts';
 import { basePolicy, trainedPolicy } from './policies.ts';
+import type { Track } from './sitting.ts';
 
 export async function writeResults(state: RunState, expert: ExpertResult, trees: readonly SearchTree[]): Promise<Summary> {
   const { config, run, data, journal } = state;
@@ -74,7 +75,7 @@ export async function writeResults(state: RunState, expert: ExpertResult, trees:
   return summary;
 }
 
-function policyOf(state: RunState, track: string | null): Policy {
+function policyOf(state: RunState, track: Track | null): Policy {
   return track === null ? basePolicy(state) : trainedPolicy(state, track);
 }
 
@@ -165,7 +166,7 @@ async function reasoningExample(
   const gain = (i: number) => (labels[i] === 1 ? 1 : -1) * (predictions.stage2.probabilities[i] - predictions.zero_shot.probabilities[i]);
   const best = ids.reduce((at, _, i) => (gain(i) > gain(at) ? i : at), 0);
   const example = taskOf(cohort, config).getExample('test', best);
-  const answer = (track: string | null) =>
+  const answer = (track: Track | null) =>
     state.journal.once(`example-${track ?? 'base'}`, async () => {
       const policy = policyOf(state, track);
       try {

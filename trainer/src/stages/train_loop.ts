@@ -22,6 +22,8 @@ export interface LoopState {
   readonly step: number;
   /** Tokens the model was trained on. */
   readonly numTokens: number;
+  /** Steps that the phase takes in all: it is finished when `step` equals it. Checkpoints written before there was this mark lack it. */
+  readonly maxSteps?: number;
 }
 
 export interface TrainingRun {
@@ -58,11 +60,12 @@ export async function trainLoop(
   const { phase, checkpoints } = run;
   const optimizer = new AdamW(policy.model.trainable, optimizerOptions);
   try {
-    let state = (await checkpoints.restore(phase, policy, optimizer)) ?? { step: 0, numTokens: 0 };
+    let state: LoopState = (await checkpoints.restore(phase, policy, optimizer)) ?? { step: 0, numTokens: 0 };
     run.progress(state.step, maxSteps);
+    if (state.step === maxSteps && state.maxSteps === undefined) await checkpoints.save(phase, policy, optimizer, { ...state, maxSteps });
     while (state.step < maxSteps) {
       const { metrics, numTokens } = await takeStep(state.step, optimizer);
-      state = { step: state.step + 1, numTokens: state.numTokens + numTokens };
+      state = { step: state.step + 1, numTokens: state.numTokens + numTokens, maxSteps };
       run.log(state.step, { ...metrics, num_tokens: state.numTokens });
       if (!Number.isFinite(metrics.loss) || !Number.isFinite(metrics.grad_norm)) {
         throw new Error(
