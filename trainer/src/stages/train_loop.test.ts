@@ -1,7 +1,7 @@
 /**
  * Plan: what the loop of every phase leaves in its checkpoints, with a model of one weight matrix on wasm.
  *   each checkpoint says how many steps the phase takes in all; a finished one that an earlier eagrl wrote without saying so gains the
- *     mark and takes no step
+ *     mark and takes no step; a loss that is not finite names a cure that can be followed
  */
 import { Context, openDevice, ParamStore } from '@eagrl/runtime';
 import { afterAll, expect, it } from 'vitest';
@@ -59,4 +59,13 @@ it('a finished phase without the mark gains it, and takes no step', async () => 
   const marked = runOf({ step: 5, numTokens: 50, maxSteps: 5 });
   await trainLoop(policy, marked.run, 5, {}, never);
   expect(marked.saved).toEqual([]);
+});
+
+it('a loss that is not finite: start over, since a resume with another rate is refused', async () => {
+  const { run, saved } = runOf(null);
+  const steps = trainLoop(policy, run, 5, {}, async () => ({ numTokens: 10, metrics: { loss: Number.NaN, grad_norm: 1 } }));
+  await expect(steps).rejects.toThrow(
+    /sft: loss .* of step 1 is not finite, .*; start over with a lower learning rate in another --run-name$/,
+  );
+  expect(saved).toEqual([]);
 });

@@ -69,7 +69,8 @@ export async function trainLoop(
       run.log(state.step, { ...metrics, num_tokens: state.numTokens });
       if (!Number.isFinite(metrics.loss) || !Number.isFinite(metrics.grad_norm)) {
         throw new Error(
-          `${phase}: loss or gradient norm of step ${state.step} is not finite; the last checkpoint is kept. Lower the learning rate and --resume`,
+          `${phase}: loss or gradient norm of step ${state.step} is not finite, and the same steps would give it again; ` +
+            'start over with a lower learning rate in another --run-name',
         );
       }
       run.progress(state.step, maxSteps, `loss ${metrics.loss.toFixed(4)}`);
