@@ -8,6 +8,7 @@ export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devi
 export { DeviceError } from './errors.ts';
 export { type Completion, Engine, type EngineOptions, type SampleRequest, type SamplingOptions, type SeqId } from './generate/engine.ts';
 export { EngineError } from './generate/engine_error.ts';
+export { branchedBlocks } from './generate/kv_cache.ts';
 export { checkParams, type LoadOptions, loadOptimizer, loadParams, loadWeights, saveOptimizer, saveParams } from './io/checkpoint.ts';
 export {
   type ByteSource,
@@ -45,6 +46,7 @@ export { LogisticExpert, logisticExpertParams } from './model/logistic_expert.ts
 export { adapterConfig, LORA_MODULES, type LoraConfig, loraNames, loraParams, loraPaths, parseAdapterConfig } from './model/lora.ts';
 export {
   checkFits,
+  type Generation,
   type GenerationWorkload,
   type MemoryPlan,
   type PlanLine,

@@ -116,6 +116,7 @@ const TABLE_STEP = 32;
 const STEPS_PER_READ = { wasm: 1, reference: 1, webgpu: 8 } as const;
 
 export class Engine {
+  readonly maxCacheBytes: number;
   readonly #ctx: Context;
   readonly #model: Transformer;
   readonly #cache: KvCache;
@@ -127,6 +128,7 @@ export class Engine {
 
   constructor(ctx: Context, model: Transformer, options: EngineOptions = {}) {
     const { blockSize = 4, maxBatch = 256, prefillRows = 512, maxCacheBytes = 2 ** 30 } = options;
+    this.maxCacheBytes = maxCacheBytes;
     this.#ctx = ctx;
     this.#model = model;
     this.#maxBatch = maxBatch;
@@ -185,9 +187,10 @@ export class Engine {
     this.#sequences.delete(seq);
   }
 
-  /** Cache blocks in use at the same time, at the most so far, and the tokens that each holds. */
-  get cacheUse(): { readonly blocks: number; readonly blockSize: number } {
-    return { blocks: this.#cache.used, blockSize: this.#cache.blockSize };
+  /** Cache blocks in use at the same time, at the most so far; those that can still be had; and the tokens that each holds. */
+  get cacheUse(): { readonly blocks: number; readonly available: number; readonly blockSize: number } {
+    const { used, available, blockSize } = this.#cache;
+    return { blocks: used, available, blockSize };
   }
 
   /** Tokens of a sequence so far. */

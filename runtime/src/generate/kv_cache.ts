@@ -20,7 +20,14 @@ interface Copy {
 }
 
 /** Blocks that exist at first, so that small runs grow once or never. */
-const FIRST_BLOCKS = 256;
+export const FIRST_BLOCKS = 256;
+
+/**
+ * Blocks of a prompt and of `branches` sequences that go on from it, or from one another, by `tokens` each, at the most: a branch writes
+ * into a copy of the block that it begins in.
+ */
+export const branchedBlocks = (blockSize: number, promptLength: number, branches: number, tokens: number): number =>
+  Math.ceil(promptLength / blockSize) + branches * (Math.ceil(tokens / blockSize) + 1);
 
 export class KvCache implements PagedKv {
   readonly blockSize: number;

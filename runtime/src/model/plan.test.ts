@@ -1,6 +1,6 @@
 /**
  * Plan. The planned sums against the peak that the wasm device counts in a real step, full and LoRA, tied and untied, and in generation:
- * within 10 %, with weights of fewer bits too; the same for generation alone. Published shapes give the figures one can work out by hand. What cannot fit is refused with the arithmetic.
+ * within 10 %, with weights of fewer bits too; the same for generation alone. Published shapes give the figures one can work out by hand, those of the KV cache too. What cannot fit is refused with the arithmetic.
  */
 import type { WeightType } from '@eagrl/kernels';
 import { Random } from '@eagrl/testing';
@@ -144,6 +144,35 @@ describe('published shapes', () => {
     expect(bytesOf({ ...work, reference: true }, 'reference')).toBe(4 * (8_030_261_248 + 131_072 * 128));
     // 175 prompt blocks and 8 times 38 + 1 are 487: 512 blocks of 4 tokens.
     expect(bytesOf(work, 'KV cache')).toBe(4 * 32 * 2 * 512 * 4 * 1024);
+  });
+
+  test('the KV cache: 1 GiB of what is wanted, more for what cannot be cut, less where less is left', () => {
+    const line = (w: Workload, memory?: number) => {
+      const { lines, cacheBytes } = planMemory(llama8b, w, memory);
+      return { ...(lines.find((l) => l.name === 'KV cache') as { bytes: number; how: string }), cacheBytes };
+    };
+    const block = 4 * 32 * 2 * 4 * 1024;
+    expect(line(work)).toMatchObject({ cacheBytes: 2 ** 30, how: expect.not.stringContaining('parts') });
+    // 16 times 487 blocks.
+    expect(line({ ...work, prompts: 16 })).toEqual({
+      name: 'KV cache',
+      bytes: 2 ** 30,
+      cacheBytes: 2 ** 30,
+      how: '16 prompts of 700 shared by 8 completions of 150, 32 layers x 2 x 1024 x 4 are 8.2 GB: sampled in parts',
+    });
+    expect(line({ ...work, completionLength: 4096 }).cacheBytes).toBe(block * (175 + 1024 + 1));
+    const tree = { prompts: 4, promptLength: 700, numGenerations: 100, completionLength: 64, children: 3 };
+    expect(line({ ...work, others: [tree] })).toMatchObject({
+      cacheBytes: block * (175 + 100 * 17),
+      how: expect.stringMatching(/^4 prompts of 700 with trees of 100 steps of 64, .* are 7.9 GB: sampled in parts$/),
+    });
+    expect(line(work, 32e9).cacheBytes).toBe(block * (175 + 38 + 1));
+    const plan = planMemory(llama8b, { ...work, prompts: 16 });
+    const rest = plan.bytes - 2 ** 30;
+    expect(line({ ...work, prompts: 16 }, rest + 900e6).cacheBytes).toBe(block * Math.floor(600e6 / block));
+    // A device must bind what cannot be cut, and no more: 214 blocks of keys.
+    const bound = planMemory(llama8b, { ...work, prompts: 1024, tokensPerPass: 1, targetsPerPass: 1 });
+    expect(bound.largest.name).not.toBe('KV cache');
   });
 
   test('what cannot fit is refused with the arithmetic', () => {

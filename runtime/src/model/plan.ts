@@ -5,6 +5,7 @@
  */
 import type { WeightType } from '@eagrl/kernels';
 import { type DeviceInfo, SLICE_ALIGN } from '../backend.ts';
+import { branchedBlocks, FIRST_BLOCKS } from '../generate/kv_cache.ts';
 import type { ParamSpec } from '../params.ts';
 import { matrixBytes } from '../stored.ts';
 import { alignUp, sizeOf } from '../tensor.ts';
@@ -12,8 +13,18 @@ import { ModelConfigError, type TransformerConfig } from './config.ts';
 import { type LoraConfig, loraParams, loraPaths } from './lora.ts';
 import { transformerParams } from './transformer_weights.ts';
 
+/** What is generated at a time: prompts, what goes on from each of them, and the lengths. */
+export interface Generation {
+  readonly prompts: number;
+  readonly numGenerations: number;
+  readonly promptLength: number;
+  readonly completionLength: number;
+  /** A search: `numGenerations` are the steps of a tree, which all stay until it is done, so many of them sampled at a time. */
+  readonly children?: number;
+}
+
 /** What is to be done with a model. */
-export interface Workload {
+export interface Workload extends Generation {
   /** Undefined trains all weights. */
   readonly lora?: LoraConfig;
   /** How the matrices of the frozen model are kept; only beside an adapter. Default f32. */
@@ -21,11 +32,8 @@ export interface Workload {
   /** Tokens of one forward and backward pass, and how many of them are predicted. */
   readonly tokensPerPass: number;
   readonly targetsPerPass: number;
-  /** Generated at a time: prompts, completions of each, and their lengths. */
-  readonly prompts: number;
-  readonly numGenerations: number;
-  readonly promptLength: number;
-  readonly completionLength: number;
+  /** What is generated at other times. */
+  readonly others?: readonly Generation[];
   /** WebAssembly packs the right-hand matrix of a product into a copy. */
   readonly packing: boolean;
   /** Layers keep their input alone and are computed again in the backward pass. */
@@ -44,15 +52,17 @@ export interface PlanLine {
 export interface MemoryPlan {
   readonly lines: readonly PlanLine[];
   readonly bytes: number;
-  /** The largest single buffer: a device has a limit for that too. */
+  /** Limit of the KV cache that the plan counts with: the engine's `maxCacheBytes`. */
+  readonly cacheBytes: number;
+  /** The largest single buffer that a device must bind: it has a limit for that too. */
   readonly largest: PlanLine;
   /** What would need less. */
   readonly advice: string;
 }
 
 const F32 = 4;
-/** As generate/engine.ts and generate/kv_cache.ts have them. */
-const CACHE = { blockSize: 4, firstBlocks: 256, maxBytes: 2 ** 30, maxBatch: 256, prefillRows: 512 } as const;
+/** As generate/engine.ts has them. */
+const CACHE = { blockSize: 4, maxBytes: 2 ** 30, maxBatch: 256, prefillRows: 512 } as const;
 /** As ops/lm_head.ts has it: elements of logits at a time, in multiples of 64 rows. */
 const LOGITS_CHUNK = 4 * 1024 * 1024;
 
@@ -81,10 +91,12 @@ function weightsOf(c: TransformerConfig, dtype: WeightType): { bytes: number; ho
 }
 
 /**
- * Memory of a model under a workload.
+ * Memory of a model under a workload, on a device whose whole memory is `memory` bytes, where that is known (WebAssembly). The KV cache has
+ * 1 GiB at the most, less where less is left, and always room for what cannot be cut, a prompt with one completion or a tree: whoever
+ * generates more does so in parts that fit.
  * @throws ModelConfigError when the adapter does not fit the model, and when weights of another dtype than f32 are to be trained.
  */
-export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
+export function planMemory(c: TransformerConfig, work: Workload, memory = Number.POSITIVE_INFINITY): MemoryPlan {
   const { dtype = 'f32' } = work;
   if (dtype !== 'f32' && !work.lora) throw new ModelConfigError(`plan: weights kept as ${dtype} are not trained; plan an adapter`);
   const specs = transformerParams(c);
@@ -94,10 +106,9 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
   const rotary = c.max_position_embeddings * c.head_dim;
   const copied = work.lora ? trained : trained + rotary;
   const what = work.lora ? `adapter of rank ${work.lora.r}` : 'all weights';
-  const cache = cacheElements(c, work);
   const { kept, working, how } = activations(c, work);
-  const [prefill, sampled] = generation(c, work);
-  const lines: PlanLine[] = [
+  const generating = Math.max(...generationsOf(work).flatMap((g) => generation(c, work, g)));
+  const held: PlanLine[] = [
     { name: 'weights', ...frozen },
     ...(work.lora ? [{ name: 'adapter', bytes: F32 * trained, how: `${count(trained)} x 4, rank ${work.lora.r}` }] : []),
     ...(work.reference
@@ -120,12 +131,9 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
       bytes: F32 * rotary,
       how: `${count(c.max_position_embeddings)} positions x ${c.head_dim} x 4`,
     },
-    {
-      name: 'KV cache',
-      bytes: F32 * cache,
-      how: `${work.prompts} prompts of ${work.promptLength} shared by ${work.numGenerations} completions of ${work.completionLength}, ${c.num_hidden_layers} layers x 2 x ${c.num_key_value_heads * c.head_dim} x 4`,
-    },
-    ...(F32 * (kept + working) >= F32 * Math.max(prefill, sampled)
+  ];
+  const passing: PlanLine[] =
+    kept + working >= generating
       ? [
           { name: 'activations', bytes: F32 * kept, how },
           {
@@ -136,21 +144,23 @@ export function planMemory(c: TransformerConfig, work: Workload): MemoryPlan {
               : 'logits of a chunk, or gradients inside one layer',
           },
         ]
-      : [{ name: 'generation', bytes: F32 * Math.max(prefill, sampled), how: 'a layer of the prefill, or the logits of a batch' }]),
-  ];
+      : [{ name: 'generation', bytes: F32 * generating, how: 'a layer of the prefill, or the logits of a batch' }];
+  const cache = planCache(c, generationsOf(work), memory - sum([...held, ...passing].map((l) => l.bytes)));
+  const lines = [...held, { name: 'KV cache', bytes: cache.bytes, how: cache.how }, ...passing];
   const buffers: PlanLine[] = [
     // Weights lie in as many buffers as a device asks for, a matrix in blocks of 64 rows or more.
     { name: 'weights', bytes: largestBlock(specs, dtype), how: '64 rows of the widest matrix' },
     { name: 'logits', bytes: F32 * logitsBuffer(c, work), how: `${count(c.vocab_size)} x 4 for each row of a chunk, or of a batch` },
     { name: 'rotary table', bytes: F32 * rotary, how: 'one buffer' },
-    { name: 'KV cache', bytes: F32 * (cache / (2 * c.num_hidden_layers)), how: 'keys of one layer' },
+    { name: 'KV cache', bytes: cache.least / (2 * c.num_hidden_layers), how: `keys of one layer, ${cache.uncut}` },
     { name: 'activations', bytes: F32 * work.tokensPerPass * c.intermediate_size, how: 'one layer of the MLP' },
   ];
   return {
     lines,
     bytes: sum(lines.map((l) => l.bytes)),
+    cacheBytes: cache.limit,
     largest: buffers.reduce((a, b) => (b.bytes > a.bytes ? b : a)),
-    advice: `try ${fewerBits(work)}${work.gradientCheckpointing ? '' : 'model.gradient_checkpointing true, '}fewer prompts or completions at a time, shorter ones, or a smaller model`,
+    advice: `try ${fewerBits(work)}${work.gradientCheckpointing ? '' : 'model.gradient_checkpointing true, '}fewer prompts or completions at a time, shorter ones, ${work.others?.some((g) => g.children) ? 'smaller search trees, ' : ''}or a smaller model`,
   };
 }
 
@@ -163,10 +173,7 @@ const largestBlock = (specs: readonly ParamSpec[], dtype: WeightType): number =>
   );
 
 /** What is to be done with a model that is not trained. */
-export type GenerationWorkload = Pick<
-  Workload,
-  'lora' | 'dtype' | 'prompts' | 'numGenerations' | 'promptLength' | 'completionLength' | 'packing'
->;
+export type GenerationWorkload = Generation & Pick<Workload, 'lora' | 'dtype' | 'packing'>;
 
 /** Memory of a model that generates and nothing else. @throws ModelConfigError when the adapter does not fit the model. */
 export function planGeneration(c: TransformerConfig, generate: GenerationWorkload): MemoryPlan {
@@ -175,25 +182,30 @@ export function planGeneration(c: TransformerConfig, generate: GenerationWorkloa
   const specs = transformerParams(c);
   const adapter = lora ? F32 * sum(loraParams(specs, lora).map((p) => alignUp(sizeOf(p.shape)))) : 0;
   const table = F32 * c.max_position_embeddings * c.head_dim;
-  const cache = F32 * cacheElements(c, work);
+  const cache = planCache(c, [work], Number.POSITIVE_INFINITY);
   const weights = weightsOf(c, dtype);
   const lines: PlanLine[] = [
     { name: 'weights', ...weights },
     ...(lora ? [{ name: 'adapter', bytes: adapter, how: `rank ${lora.r}` }] : []),
     { name: 'rotary table', bytes: table, how: `${count(c.max_position_embeddings)} positions x ${c.head_dim} x 4` },
-    { name: 'KV cache', bytes: cache, how: `${count(work.promptLength + work.completionLength)} tokens, ${c.num_hidden_layers} layers` },
-    { name: 'generation', bytes: F32 * Math.max(...generation(c, work)), how: 'a layer of the prefill, or the logits of a batch' },
+    {
+      name: 'KV cache',
+      bytes: cache.bytes,
+      how: `${count(work.promptLength + work.completionLength)} tokens, ${c.num_hidden_layers} layers`,
+    },
+    { name: 'generation', bytes: F32 * Math.max(...generation(c, work, work)), how: 'a layer of the prefill, or the logits of a batch' },
   ];
-  const logits = F32 * c.vocab_size * Math.min(CACHE.maxBatch, work.prompts * work.numGenerations);
+  const logits = F32 * c.vocab_size * batchOf(work);
   const buffers: PlanLine[] = [
     { name: 'weights', bytes: largestBlock(specs, dtype), how: '64 rows of the widest matrix' },
     { name: 'logits', bytes: logits, how: `${count(c.vocab_size)} x 4 for each row of a batch` },
     { name: 'rotary table', bytes: table, how: 'one buffer' },
-    { name: 'KV cache', bytes: cache / (2 * c.num_hidden_layers), how: 'keys of one layer' },
+    { name: 'KV cache', bytes: cache.bytes / (2 * c.num_hidden_layers), how: 'keys of one layer' },
   ];
   return {
     lines,
     bytes: sum(lines.map((l) => l.bytes)),
+    cacheBytes: cache.limit,
     largest: buffers.reduce((a, b) => (b.bytes > a.bytes ? b : a)),
     advice: `try ${dtype === 'int4' ? '' : 'dtype int4, '}a smaller model, or another device`,
   };
@@ -205,7 +217,7 @@ const chunkRows = (c: TransformerConfig, targets: number): number =>
 
 /** Elements of the larger of two buffers: a chunk in training, a batch in generation. */
 const logitsBuffer = (c: TransformerConfig, work: Workload): number =>
-  c.vocab_size * Math.max(chunkRows(c, work.targetsPerPass), Math.min(CACHE.maxBatch, work.prompts * work.numGenerations));
+  c.vocab_size * Math.max(chunkRows(c, work.targetsPerPass), ...generationsOf(work).map(batchOf));
 
 /** Whether products with the model's matrices pack a copy of them: those of another dtype than f32 are unpacked tile by tile. */
 const packs = ({ packing, dtype = 'f32' }: Workload): boolean => packing && dtype === 'f32';
@@ -264,30 +276,61 @@ function adapterActivations(c: TransformerConfig, lora: LoraConfig, tokens: numb
   );
 }
 
-/** Elements of keys and values: blocks of 4 tokens, the prompt's shared, capacity doubling from 256 blocks on. */
-function cacheElements(c: TransformerConfig, work: Workload): number {
-  const { blockSize, firstBlocks, maxBytes } = CACHE;
-  const blocksOf = (tokens: number) => Math.ceil(tokens / blockSize);
-  // A completion writes into a copy of its prompt's last block.
-  const needed = work.prompts * (blocksOf(work.promptLength) + work.numGenerations * (blocksOf(work.completionLength) + 1));
-  const block = blockSize * c.num_key_value_heads * c.head_dim;
-  const most = Math.floor(maxBytes / (2 * c.num_hidden_layers) / (F32 * block));
-  let blocks: number = firstBlocks;
-  while (blocks < needed) blocks *= 2;
-  return 2 * c.num_hidden_layers * Math.min(blocks, most) * block;
+const generationsOf = (work: Workload): readonly Generation[] => [work, ...(work.others ?? [])];
+
+/** Sequences that are sampled at a time. */
+const batchOf = ({ prompts, numGenerations, children = numGenerations }: Generation): number =>
+  Math.min(CACHE.maxBatch, prompts * children);
+
+interface CachePlan {
+  readonly bytes: number;
+  /** The cache may not outgrow it. */
+  readonly limit: number;
+  /** Of what cannot be cut: a prompt with one completion, a tree. */
+  readonly least: number;
+  readonly uncut: string;
+  readonly how: string;
+}
+
+/** Keys and values: blocks of 4 tokens, a prompt's shared, capacity doubling from 256 blocks on. `room`: bytes that are left for them. */
+function planCache(c: TransformerConfig, generations: readonly Generation[], room: number): CachePlan {
+  const [layers, width] = [c.num_hidden_layers, c.num_key_value_heads * c.head_dim];
+  const block = F32 * 2 * layers * CACHE.blockSize * width;
+  const blocksOf = ({ promptLength, completionLength }: Generation, branches: number) =>
+    branchedBlocks(CACHE.blockSize, promptLength, branches, completionLength);
+  const uncutOf = (g: Generation) => blocksOf(g, g.children === undefined ? 1 : g.numGenerations);
+  const wantedBy = (g: Generation) => g.prompts * blocksOf(g, g.numGenerations);
+  const most = (by: (g: Generation) => number) => generations.reduce((a, b) => (by(b) > by(a) ? b : a));
+  const [largest, uncut] = [most(wantedBy), most(uncutOf)];
+  const [wanted, least] = [wantedBy(largest), uncutOf(uncut)];
+  // Growing leaves the old half behind as holes, which may be too small for anything else.
+  const limit = Math.max(least, Math.floor(Math.min(CACHE.maxBytes, (2 / 3) * room) / block));
+  let blocks: number = FIRST_BLOCKS;
+  while (blocks < wanted) blocks *= 2;
+  const { prompts, promptLength, numGenerations, completionLength, children } = largest;
+  const branches = children === undefined ? `shared by ${numGenerations} completions` : `with trees of ${numGenerations} steps`;
+  const what = `${prompts} prompts of ${promptLength} ${branches} of ${completionLength}`;
+  const bytes = block * Math.min(blocks, limit);
+  const cut = wanted > limit ? ` are ${showBytes(block * wanted)}: sampled in parts` : '';
+  return {
+    bytes,
+    limit: block * limit,
+    least: block * least,
+    uncut: uncut.children === undefined ? 'a prompt with one completion' : 'a prompt with its tree',
+    how: `${what}, ${layers} layers x 2 x ${width} x 4${cut}`,
+  };
 }
 
 /** Elements in use inside a layer of the prefill, and while a batch is sampled. */
-function generation(c: TransformerConfig, work: Workload): [prefill: number, sampled: number] {
-  const rows = Math.min(CACHE.prefillRows, work.prompts * work.promptLength);
+function generation(c: TransformerConfig, work: Workload, g: Generation): [prefill: number, sampled: number] {
+  const rows = Math.min(CACHE.prefillRows, g.prompts * g.promptLength);
   const [q, kv] = [c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim];
   const normed = c.model_type === 'qwen3' ? q + kv : 0;
   // A layer's tensors live to its end: input, two norms, o_proj, down_proj and two sums; q and k, turned, v and o; gate, up and their
   // product. And the blocks of each row's sequence.
-  const layer = 7 * c.hidden_size + 3 * q + 3 * kv + normed + 3 * c.intermediate_size + Math.ceil(work.promptLength / CACHE.blockSize);
-  const batch = Math.min(CACHE.maxBatch, work.prompts * work.numGenerations);
+  const layer = 7 * c.hidden_size + 3 * q + 3 * kv + normed + 3 * c.intermediate_size + Math.ceil(g.promptLength / CACHE.blockSize);
   const packed = packs(work) ? c.vocab_size * c.hidden_size : 0;
-  return [rows * layer, batch * (c.vocab_size + 2 * c.hidden_size) + packed];
+  return [rows * layer, batchOf(g) * (c.vocab_size + 2 * c.hidden_size) + packed];
 }
 
 /** Bytes as people say them, decimal: `15.2 GB`. */
