@@ -1,5 +1,5 @@
 /** A language model with its words: the transformer, its generation engine and its tokenizer, on one device. */
-import type { Backend, Context, Engine, SeqId, Transformer } from '@eagrl/runtime';
+import { type Backend, branchedBlocks, type Context, type Engine, type Transformer } from '@eagrl/runtime';
 import type { Chat } from './text/chat.ts';
 import { TAGS } from './text/special_tokens.ts';
 import { stopWatch } from './text/text_stream.ts';
@@ -57,12 +57,44 @@ export function tagStops({ tokenizer, endTokens }: Pick<Policy, 'tokenizer' | 'e
 /** Where an answer ends: at the end of the turn, and before it at the answer's closing tag. */
 export const answerStops = (policy: Pick<Policy, 'tokenizer' | 'endTokens'>): Stops => tagStops(policy, [TAGS.finalAnswer[1]]);
 
+/** Completions [from, to) of a prompt. */
+interface Share {
+  readonly prompt: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** All completions, in order, in parts that the cache has room for; the prompt of a group that is cut is read again for each part of it. */
+function partsThatFit(engine: Engine, prompts: readonly Uint32Array[], numGenerations: number, maxTokens: number): Share[][] {
+  const { available, blockSize } = engine.cacheUse;
+  const parts: Share[][] = [];
+  let left = 0;
+  for (const [prompt, { length }] of prompts.entries()) {
+    const blocks = (completions: number) => branchedBlocks(blockSize, length, completions, maxTokens);
+    for (let from = 0; from < numGenerations; ) {
+      const rest = numGenerations - from;
+      // A group that fits whole is not cut. What does not fit alone is left to the engine to refuse.
+      if (parts.length === 0 || blocks(blocks(rest) <= available ? rest : 1) > left) {
+        parts.push([]);
+        left = available;
+      }
+      const fit = Math.floor((left - blocks(0)) / (blocks(1) - blocks(0)));
+      const to = from + Math.max(1, Math.min(rest, fit));
+      parts[parts.length - 1].push({ prompt, from, to });
+      left -= blocks(to - from);
+      from = to;
+    }
+  }
+  return parts;
+}
+
 /**
- * `numGenerations` completions for each prompt, all in lockstep, the prompt's KV cache shared by its completions.
- * The random stream of completion g of prompt i is `streams[i] + g`: any rollout can be replayed alone.
+ * `numGenerations` completions for each prompt, in lockstep as far as the KV cache has room, the prompt's part of it shared by its
+ * completions. The random stream of completion g of prompt i is `streams[i] + g`: any rollout can be replayed alone, and none depends on
+ * what it is sampled with.
  */
 export async function generate(
-  { engine, tokenizer }: Policy,
+  { engine, tokenizer }: Pick<Policy, 'engine' | 'tokenizer'>,
   prompts: readonly Uint32Array[],
   options: SamplingOptions &
     Stops & {
@@ -73,28 +105,25 @@ export async function generate(
     },
 ): Promise<Rollout[][]> {
   const { numGenerations, maxTokens, stopTokens, stopStrings, seed, streams } = options;
-  const roots = engine.open(prompts);
-  const seqs: SeqId[] = [];
-  for (const root of roots) for (let g = 0; g < numGenerations; g++) seqs.push(g + 1 < numGenerations ? engine.fork(root) : root);
-  const completions = await engine.sample(
-    seqs.map((seq, i) => ({
-      seq,
-      maxTokens,
-      stopTokens,
-      stopAfter: stopWatch(tokenizer, stopStrings),
-      seed,
-      stream: streams[Math.floor(i / numGenerations)] + (i % numGenerations),
-    })),
-    options,
-  );
-  for (const seq of seqs) engine.release(seq);
-  return prompts.map((_, i) =>
-    completions.slice(i * numGenerations, (i + 1) * numGenerations).map((c) => ({
-      tokens: c.tokens,
-      logprobs: c.logprobs,
-      entropies: c.entropies,
-      text: tokenizer.decode(c.tokens),
-      stopped: c.finished === 'stop',
-    })),
-  );
+  const rollouts = prompts.map((): Rollout[] => []);
+  for (const part of partsThatFit(engine, prompts, numGenerations, maxTokens)) {
+    const roots = engine.open(part.map(({ prompt }) => prompts[prompt]));
+    const sequences = part.flatMap(({ prompt, from, to }, i) =>
+      Array.from({ length: to - from }, (_, g) => ({
+        prompt,
+        seq: from + g + 1 < to ? engine.fork(roots[i]) : roots[i],
+        stream: streams[prompt] + from + g,
+      })),
+    );
+    const completions = await engine.sample(
+      sequences.map(({ seq, stream }) => ({ seq, stream, seed, maxTokens, stopTokens, stopAfter: stopWatch(tokenizer, stopStrings) })),
+      options,
+    );
+    sequences.forEach(({ prompt, seq }, i) => {
+      engine.release(seq);
+      const { tokens, logprobs, entropies, finished } = completions[i];
+      rollouts[prompt].push({ tokens, logprobs, entropies, text: tokenizer.decode(tokens), stopped: finished === 'stop' });
+    });
+  }
+  return rollouts;
 }

@@ -6,7 +6,7 @@
  * A node's reward: inner = w * P("Yes": is this sub-question useful?) + (1 - w) * P("Yes": is this answer correct?), both read from the
  * policy's own logits, w = usefulness_weight; terminal = R of the paper with the true label (training patients only).
  */
-import type { SeqId } from '@eagrl/runtime';
+import { branchedBlocks, type SeqId } from '@eagrl/runtime';
 import { type Policy, type SamplingOptions, tagStops } from '../policy.ts';
 import { parseAnswer, parseSteps } from '../text/answer.ts';
 import { CORRECT_QUESTION, probeTokens, usefulProbe } from '../text/probe.ts';
@@ -69,8 +69,52 @@ interface Live {
 /** Scores finished paths of several cases at once: `items[i].case` indexes the cases given to `search`. */
 export type ScoreTerminals = (items: readonly { readonly case: number; readonly answer: Answer }[]) => Promise<TerminalScore[]>;
 
-/** Runs `num_simulations` rollouts on each case's tree and returns the trees with their final statistics. */
+/** Tokens of a step's opening and end, or of the question that a probe asks of it, at the most. */
+export const SHORT_TEXT = 64;
+
+/**
+ * What a tree adds to its prompt at the most: the first simulation expands a path from the root, each later one a path from a node below it.
+ * The probes of an expansion come on top, a step and a question each: they count as so many more nodes.
+ */
+export function treeSize(config: Pick<SearchConfig, 'num_simulations' | 'num_children' | 'max_depth' | 'max_step_tokens'>): {
+  readonly nodes: number;
+  readonly tokensPerNode: number;
+} {
+  const { num_simulations: simulations, num_children: children, max_depth: depth, max_step_tokens: step } = config;
+  const expansions = depth + (simulations - 1) * (depth - 1);
+  const tokensPerNode = step + SHORT_TEXT / 4;
+  return { nodes: children * expansions + Math.ceil((children * (step + SHORT_TEXT)) / tokensPerNode), tokensPerNode };
+}
+
+/**
+ * Runs `num_simulations` rollouts on each case's tree and returns the trees with their final statistics. Trees go in lockstep as far as the
+ * KV cache has room; none depends on the others.
+ */
 export async function search(
+  policy: Policy,
+  cases: readonly SearchCase[],
+  config: SearchConfig,
+  sampling: SamplingOptions,
+  seed: number,
+  scoreTerminals: ScoreTerminals,
+): Promise<SearchTree[]> {
+  const { available, blockSize } = policy.engine.cacheUse;
+  const { nodes, tokensPerNode } = treeSize(config);
+  const trees: SearchTree[] = [];
+  while (trees.length < cases.length) {
+    const from = trees.length;
+    let to = from;
+    let left = available;
+    while (to < cases.length && (left -= branchedBlocks(blockSize, cases[to].prompt.length, nodes, tokensPerNode)) >= 0) to++;
+    // What does not fit alone is tried: few trees are as large as they may be.
+    const part = cases.slice(from, Math.max(to, from + 1));
+    const scorePart: ScoreTerminals = (items) => scoreTerminals(items.map((item) => ({ ...item, case: from + item.case })));
+    trees.push(...(await searchTogether(policy, part, config, sampling, seed, scorePart)));
+  }
+  return trees;
+}
+
+async function searchTogether(
   policy: Policy,
   cases: readonly SearchCase[],
   config: SearchConfig,
