@@ -30,6 +30,8 @@ export interface ModelSource {
   readonly chatTemplate: string | null;
   /** How it is trained: `model.gradient_checkpointing`. */
   readonly gradientCheckpointing?: boolean;
+  /** Limit of its KV cache, from the plan of the memory (@eagrl/runtime); the engine's own without. */
+  readonly cacheBytes?: number;
 }
 
 /** What `read` gives; files that the runtime refuses become the user's mistake, with the file's name and the cure. */
@@ -98,7 +100,7 @@ export function emptyPolicy(ctx: Context, source: ModelSource, lora?: LoraConfig
   const { config, ...words } = readWords(source);
   const model = refused('model', () => new Transformer(ctx, config, lora, dtype));
   model.gradientCheckpointing = source.gradientCheckpointing ?? false;
-  return { backend: ctx.backend, ctx, model, engine: new Engine(ctx, model), ...words };
+  return { backend: ctx.backend, ctx, model, engine: new Engine(ctx, model, { maxCacheBytes: source.cacheBytes }), ...words };
 }
 
 export function destroyPolicy({ engine, model }: Policy): void {

@@ -134,7 +134,7 @@ const mcts = z.strictObject({
   max_step_tokens: count.default(64),
   /** Inner node reward = w usefulness + (1 - w) self-score [a]. */
   usefulness_weight: fraction.default(0.4),
-  /** Trees advanced together by one batched generation; [d] bounds the key-value cache. */
+  /** Trees advanced together by one batched generation, fewer where the key-value cache has no room [d]. */
   batch_size: count.default(64),
 });
 
@@ -205,7 +205,7 @@ const evaluation = z.strictObject({
   top_p: probabilityMass.default(1),
   /** Answers per patient; their probabilities are averaged [d]. */
   num_samples: count.default(1),
-  batch_size: count.default(64), // [d] bounds the key-value cache
+  batch_size: count.default(64), // [d] fewer where the key-value cache has no room
   max_completion_length: count.default(1024), // [d]
 });
 

@@ -21,6 +21,7 @@ import { bareAnswerExamples } from '../stages/baseline.ts';
 import { collectTrees, distill, selectTrajectories } from '../stages/distill.ts';
 import { type Answers, answerSplit } from '../stages/evaluate.ts';
 import { type ExpertResult, type Member, readExperts, trainExperts } from '../stages/expert.ts';
+import { tokensPerPass } from '../stages/lengths.ts';
 import { basePolicy, freshPolicy, trainedPolicy } from '../stages/policies.ts';
 import { trainRl, withReference } from '../stages/rl.ts';
 import { trainSft } from '../stages/sft.ts';
@@ -73,6 +74,8 @@ export interface Surroundings {
   readonly ctx: Context;
   readonly source: ModelFolder;
   readonly cohorts: Cohorts;
+  /** Tokens of the longest prompt of each cohort that a policy is asked about. */
+  readonly longestPrompts: Readonly<Partial<Record<CohortName, number>>>;
   readonly store: CellStore;
   readonly signal: AbortSignal;
   readonly bars: Map<string, Progress>;
@@ -117,7 +120,7 @@ export function expertOf(store: CellStore, node: Node, cohorts: Cohorts, topK: n
 
 /** Does the node, or goes on with it. @throws the signal's reason once its state is saved. */
 export async function runNode(node: Node, around: Surroundings): Promise<NodeResult> {
-  const { ctx, source, signal, bars, warn, store } = around;
+  const { ctx, source, signal, bars, warn, store, longestPrompts } = around;
   const run = openWorkFolder(join(store.folders[0], node.hash), node.config, node.hash);
   try {
     const started = performance.now();
@@ -132,6 +135,7 @@ export async function runNode(node: Node, around: Surroundings): Promise<NodeRes
     run.log(`${run.resumed ? 'resume' : 'start'}: ${node.title}`);
     const checkpoints = new FolderCheckpoints(run, source, source.path);
     const journal = new FolderJournal(run);
+    const maxTokens = tokensPerPass(node.config, longestPrompts[node.cohort] ?? 0);
     const logger = new MetricsLogger({ folder: run.path, phases: TRACKS, resumeAt: resumePoint(checkpoints, journal), onWarning: warn });
     const before = journal.peek<number>('seconds') ?? 0;
     const seconds = () => before + (performance.now() - started) / 1000;
@@ -145,7 +149,7 @@ export async function runNode(node: Node, around: Surroundings): Promise<NodeRes
         run,
         journal,
         checkpoints,
-        training: (track) => trainingRun(track, node.config, checkpoints, logger, signal, bars, warn),
+        training: (track) => trainingRun(track, node.config, maxTokens, checkpoints, logger, signal, bars, warn),
       });
     } finally {
       journal.keep('seconds', seconds());

@@ -11,15 +11,16 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Context, openDevice } from '@eagrl/runtime';
+import { Context, checkFits, openDevice } from '@eagrl/runtime';
 import { configToYaml, loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
-import { transferCohorts } from '../data/transfer.ts';
+import { type CohortName, transferCohorts } from '../data/transfer.ts';
 import { readWords } from '../model_source.ts';
 import { collectEnvironment } from '../run/environment.ts';
 import { checkModelFolder, configuredModel, type ModelFolder } from '../run/model_folder.ts';
 import { loadCohort } from '../stages/cohort.ts';
 import { checkLengths } from '../stages/data.ts';
+import { planOfRun } from '../stages/plan.ts';
 import type { Cohort } from '../types.ts';
 import { writeFileAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
@@ -29,7 +30,17 @@ import { type Reproduction, reproductionMarkdown } from './document.ts';
 import { type ExpertRow, expertRows, expertTable } from './experts.ts';
 import { figuresOf } from './figures.ts';
 import { type Cell, cellsOf, EXPERT_LABELS, GROUPS, selectCells, testedOn } from './matrix.ts';
-import { type CellStore, type Cohorts, cohortOf, expertOf, finishedFolder, membersOf, resultOf, runNode } from './nodes.ts';
+import {
+  type CellStore,
+  type Cohorts,
+  cohortOf,
+  expertOf,
+  finishedFolder,
+  membersOf,
+  resultOf,
+  runNode,
+  type Surroundings,
+} from './nodes.ts';
 import { type Node, neededBy, type Plan, type PlannedCell, planOf, type Roots, shardOf } from './plan.ts';
 import { svgToPng } from './png.ts';
 import { type CellColumns, type CellData, causalFeatures, Draws, givenColumns, policyColumns, type Row, rowsOf } from './rows.ts';
@@ -58,6 +69,7 @@ export interface PlannedWork {
 interface Loaded {
   readonly cohorts: Cohorts;
   readonly source: ModelFolder;
+  readonly longestPrompts: Surroundings['longestPrompts'];
   readonly roots: Roots;
   readonly store: CellStore;
   readonly cells: readonly Cell[];
@@ -76,9 +88,10 @@ async function load(config: Config, { only, seeds: numSeeds, shard, merge }: Rep
   checkModelFolder(source);
   const cohorts = await loadCohorts(config);
   const words = readWords(source);
+  const longestPrompts: Partial<Record<CohortName, number>> = {};
   for (const name of ['here', 'other'] as const) {
     const cohort = cohorts[name];
-    if (cohort !== undefined) checkLengths(cohort, config, words, words.config.max_position_embeddings);
+    if (cohort !== undefined) longestPrompts[name] = checkLengths(cohort, config, words, words.config.max_position_embeddings).longest;
   }
   const digests = Object.entries(cohorts).map(([name, cohort]) => [name, cohortDigest(cohort)]);
   const roots: Roots = { cohorts: Object.fromEntries(digests), model: modelDigest(source) };
@@ -91,7 +104,7 @@ async function load(config: Config, { only, seeds: numSeeds, shard, merge }: Rep
   }
   const mine = shard === null ? plan.cells : shardOf(plan.cells, shard.index, shard.count);
   const nodes = neededBy(plan, mine).map((node) => ({ node, done: finishedFolder(store, node) !== null }));
-  return { cohorts, source, roots, store, cells, seeds, work: { plan, cells: mine, nodes } };
+  return { cohorts, source, longestPrompts, roots, store, cells, seeds, work: { plan, cells: mine, nodes } };
 }
 
 /** The run's cohort and, where the config names one, the other with what both make together. */
@@ -151,10 +164,18 @@ function refuseForeignFolder(folder: string): void {
   }
 }
 
-async function doNodes(config: Config, { cohorts, source, store }: Loaded, nodes: readonly Node[], signal: AbortSignal): Promise<void> {
+async function doNodes(
+  config: Config,
+  { cohorts, source, longestPrompts, store }: Loaded,
+  nodes: readonly Node[],
+  signal: AbortSignal,
+): Promise<void> {
   const bars = new Map<string, Progress>();
   const backend = await openDevice({ device: config.device });
   try {
+    const { config: shape } = readWords(source);
+    const plans = nodes.map((node) => planOfRun(shape, node.config, longestPrompts[node.cohort] ?? 0, backend.info));
+    for (const plan of plans) checkFits(plan, backend.info);
     writeFileAtomic(
       join(config.output_dir, config.run_name, 'env.json'),
       `${JSON.stringify({ ...collectEnvironment(), device: backend.info.backend, adapter: backend.info.adapter }, null, 2)}\n`,
@@ -165,8 +186,9 @@ async function doNodes(config: Config, { cohorts, source, store }: Loaded, nodes
       process.stderr.write(`[${i + 1}/${nodes.length}] ${node.title}\n`);
       await runNode(node, {
         ctx,
-        source,
+        source: { ...source, cacheBytes: plans[i].cacheBytes },
         cohorts,
+        longestPrompts,
         store,
         signal,
         bars,

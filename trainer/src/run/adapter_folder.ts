@@ -88,7 +88,7 @@ export function withAdapter(policy: Policy, folder: AdapterFolder | null): Polic
     other.model.destroy();
     throw error;
   }
-  return { ...other, engine: new Engine(ctx, other.model) };
+  return { ...other, engine: new Engine(ctx, other.model, { maxCacheBytes: policy.engine.maxCacheBytes }) };
 }
 
 /** Writes what a policy trains, with config, tokenizer and template: the adapter if it has one, else a whole model folder. */

@@ -190,7 +190,7 @@ export async function withChat<T>(options: ChatOptions, talk: (session: ChatSess
       completionLength,
     });
     checkFits(plan, backend.info);
-    const policy = loadPolicy(new Context(backend), source, adapter?.lora, options.dtype);
+    const policy = loadPolicy(new Context(backend), { ...source, cacheBytes: plan.cacheBytes }, adapter?.lora, options.dtype);
     if (adapter) loadAdapter(policy, adapter);
     const session = new ChatSession(policy, settings);
     const weights = transformerParams(config).reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0);

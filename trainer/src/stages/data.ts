@@ -6,7 +6,7 @@ import { LABS } from '../data/lab_dictionary.ts';
 import { SPLIT_NAMES } from '../data/splits.ts';
 import type { FlowRow } from '../data/tjh.ts';
 import { readWords } from '../model_source.ts';
-import { type Policy, promptTokens } from '../policy.ts';
+import type { Policy } from '../policy.ts';
 import { collectEnvironment } from '../run/environment.ts';
 import { configuredModel } from '../run/model_folder.ts';
 import { taskOf } from '../tasks/configured.ts';
@@ -15,6 +15,7 @@ import type { Cohort, SplitName } from '../types.ts';
 import { writeFileAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
 import { type LoadedCohort, loadCohort } from './cohort.ts';
+import { checkContext, promptLengths } from './lengths.ts';
 
 /** Longest prompt plus completion against the model's context. @throws ConfigError when one does not fit, before any work. */
 export function checkLengths(
@@ -23,23 +24,9 @@ export function checkLengths(
   words: Pick<Policy, 'tokenizer' | 'chat'>,
   context: number,
 ): { longest: number; median: number } {
-  const task = taskOf(cohort, config);
-  const lengths = SPLIT_NAMES.flatMap((split) =>
-    Array.from({ length: task.numExamples(split) }, (_, i) => promptTokens(words, task.getExample(split, i).prompt).length),
-  ).sort((a, b) => a - b);
+  const lengths = promptLengths(taskOf(cohort, config), words);
   const longest = lengths[lengths.length - 1];
-  // Search probes come on top of the steps; each costs at most a step and a short question.
-  const room = Math.max(
-    config.rl.max_completion_length,
-    config.eval.max_completion_length,
-    config.mcts.max_depth * config.mcts.max_step_tokens + 64,
-  );
-  if (longest + room > context) {
-    throw new ConfigError(
-      `prompt of ${longest} tokens and up to ${room} completion tokens exceed the model's context of ${context}; ` +
-        'lower prompt.last_visits, use prompt.form compact, or lower the completion lengths',
-    );
-  }
+  checkContext(config, longest, context);
   return { longest, median: lengths[lengths.length >> 1] };
 }
 

@@ -45,6 +45,9 @@ export interface Answers {
   readonly tokens: readonly number[];
 }
 
+/** Patients asked at a time: `eval.batch_size` sequences, or one patient's. */
+export const patientsAtOnce = ({ batch_size, num_samples }: Config['eval']): number => Math.max(1, Math.floor(batch_size / num_samples));
+
 /** Asks the policy about every patient of a split. */
 export async function answerSplit(
   policy: Policy,
@@ -62,7 +65,7 @@ export async function answerSplit(
   const unknown: number[] = [];
   const unread: number[] = [];
   const tokens: number[] = [];
-  const perBatch = Math.max(1, Math.floor(config.batch_size / config.num_samples));
+  const perBatch = patientsAtOnce(config);
   for (let at = 0; at < n; at += perBatch) {
     await yieldToEvents();
     const examples = Array.from({ length: Math.min(perBatch, n - at) }, (_, i) => task.getExample(split, at + i));

@@ -16,6 +16,7 @@ import { evalRow, POLICIES, type PolicyName, pairedDifferences, saidBy } from '.
 import { type Predictions, predict } from './evaluate.ts';
 import { trainExperts } from './expert.ts';
 import { MemoryJournal } from './journal.ts';
+import { promptLengths, tokensPerPass } from './lengths.ts';
 import { trainRl, withReference } from './rl.ts';
 import { trainSft } from './sft.ts';
 import { MAX_TOKENS, type TrainingRun } from './train_loop.ts';
@@ -50,9 +51,10 @@ export interface InMemoryResult extends Pick<Summary, 'eval' | 'paired'> {
 /** @throws ConfigError when the search keeps nothing to learn from; the signal's reason when it fires. */
 export async function runInMemory({ ctx, config, cohort, freshPolicy, events, signal }: InMemoryInputs): Promise<InMemoryResult> {
   const journal = new MemoryJournal();
+  let maxTokens = MAX_TOKENS;
   const runOf = (phase: InMemoryPhase): TrainingRun => ({
     phase,
-    maxTokens: MAX_TOKENS,
+    maxTokens,
     checkpointEvery: Number.POSITIVE_INFINITY,
     checkpoints: { restore: async () => null, save: async () => {} },
     signal,
@@ -80,6 +82,7 @@ export async function runInMemory({ ctx, config, cohort, freshPolicy, events, si
   };
 
   const { before, trajectories } = await withPolicy(freshPolicy(), async (policy) => {
+    maxTokens = tokensPerPass(config, promptLengths(task, policy).at(-1) as number);
     await answer('zero_shot', policy);
     const before = await exampleAnswer(policy);
     const trees = await collectTrees({ policy, task, expertFeatures, config, run: runOf('mcts'), journal });

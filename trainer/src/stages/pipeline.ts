@@ -3,7 +3,7 @@
  * Every phase starts from files of the run folder and leaves its result there, so any of them can be run alone, killed and resumed.
  * (Node edge.)
  */
-import { Context, checkFits, openDevice, planMemory, verdict } from '@eagrl/runtime';
+import { Context, checkFits, openDevice, verdict } from '@eagrl/runtime';
 import type { Phase, RunOptions } from '../commands/stages.ts';
 import type { Config } from '../config/schema.ts';
 import type { SearchTree } from '../mcts/search.ts';
@@ -25,14 +25,15 @@ import { checkLengths } from './data.ts';
 import { collectTrees, distill, selectTrajectories } from './distill.ts';
 import { POLICIES } from './eval_rows.ts';
 import { type ExpertResult, trainExperts } from './expert.ts';
-import { workloadOf } from './plan.ts';
+import { tokensPerPass } from './lengths.ts';
+import { planOfRun } from './plan.ts';
 import { basePolicy, freshPolicy, trainedPolicy } from './policies.ts';
 import { baseModelConfig, corpusTokenizer, pretrain } from './pretrain.ts';
 import { writeResults } from './results.ts';
 import { trainRl, withReference } from './rl.ts';
 import { trainSft } from './sft.ts';
 import { resumePoint, TRACKS, type Track, trainingRun } from './sitting.ts';
-import type { TrainingRun } from './train_loop.ts';
+import { MAX_TOKENS, type TrainingRun } from './train_loop.ts';
 
 /** What the phases of one run share. */
 export interface RunState {
@@ -67,7 +68,7 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
   const bars = new Map<string, Progress>();
   const backend = await openDevice({ device: config.device });
   try {
-    const plan = lengths && planMemory(words.config, workloadOf(config, lengths.longest, backend.kind === 'wasm'));
+    const plan = lengths && planOfRun(words.config, config, lengths.longest, backend.info);
     if (plan) checkFits(plan, backend.info);
     const run = openRunFolder(config, options);
     try {
@@ -82,6 +83,7 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
       };
       run.writeJson('splits.json', data.cohort.splits);
       for (const caveat of data.caveats) warn(caveat);
+      const maxTokens = lengths ? tokensPerPass(config, lengths.longest) : MAX_TOKENS;
       const checkpoints = new FolderCheckpoints(run, source, source.path);
       const journal = new FolderJournal(run);
       requireStarts(phases, checkpoints, journal);
@@ -95,13 +97,14 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
         config,
         run,
         ctx: new Context(backend),
-        source,
+        source: plan ? { ...source, cacheBytes: plan.cacheBytes } : source,
         checkpoints,
         journal,
         data,
         seconds: journal.peek<Record<string, number>>('seconds') ?? {},
         started: performance.now(),
-        training: (track) => trainingRun(track, config, checkpoints, logger, options.signal, bars, warn),
+        training: (track) =>
+          trainingRun(track, config, track === 'pretrain' ? MAX_TOKENS : maxTokens, checkpoints, logger, options.signal, bars, warn),
       };
       let summary: Summary | null = null;
       for (const phase of phases) summary = await timed(state, phase, () => PHASE[phase](state));

@@ -6,7 +6,7 @@ import type { FolderCheckpoints } from '../run/checkpoints.ts';
 import type { FolderJournal } from '../run/folder_journal.ts';
 import type { MetricsLogger, MetricsLoggerOptions } from '../run/metrics_logger.ts';
 import { createProgress, type Progress } from '../util/progress.ts';
-import { MAX_TOKENS, type TrainingRun } from './train_loop.ts';
+import type { TrainingRun } from './train_loop.ts';
 
 /** Names in metrics.jsonl and checkpoints/, in the order in which a run passes through them. */
 export const TRACKS = ['pretrain', 'expert', 'mcts', 'sft', 'sft_answer', 'rl', 'eval'] as const;
@@ -27,6 +27,7 @@ export function resumePoint(checkpoints: FolderCheckpoints, journal: FolderJourn
 export function trainingRun(
   track: Track,
   config: Config,
+  maxTokens: number,
   checkpoints: FolderCheckpoints,
   logger: MetricsLogger,
   signal: AbortSignal,
@@ -35,7 +36,7 @@ export function trainingRun(
 ): TrainingRun {
   return {
     phase: track,
-    maxTokens: MAX_TOKENS,
+    maxTokens,
     checkpointEvery: config.checkpoint.every_steps,
     checkpoints,
     signal,

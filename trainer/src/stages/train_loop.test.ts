@@ -10,7 +10,7 @@ import { type CheckpointStore, type LoopState, type TrainingRun, trainLoop } fro
 
 const backend = await openDevice({ device: 'wasm', threads: 1 });
 afterAll(() => backend.destroy());
-const trainable = new ParamStore(new Context(backend), [{ name: 'w', shape: [8, 8] }]);
+const trainable = new ParamStore(new Context(backend), [{ name: 'w', shape: [8, 8], decay: true }]);
 trainable.enableGrad();
 const policy = { model: { trainable } } as unknown as Policy;
 
