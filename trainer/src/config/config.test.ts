@@ -74,6 +74,13 @@ describe('parseOverrides', () => {
 });
 
 describe('resolveConfig', () => {
+  it('takes what the refused keys are for', () => {
+    resolveConfig({ data: { kind: 'tjh', path: 'f', split: 's.json', min_visits: 2 } });
+    resolveConfig({ data: { kind: 'mimic4', path: 'f', max_stays: 9 } });
+    resolveConfig({ data: { kind: 'mimic4', path: 'f', split: 's.json' } });
+    resolveConfig({ data: { kind: 'meds', path: 'f', split: 's.json' } });
+    resolveConfig({ seed: 2 ** 32 - 1, rl: { prompts_per_step: 2, mini_batches: 2 } });
+  });
   it('fills every key from nothing', () => {
     const config = resolveConfig({});
     expect(config.reward).toEqual({ preset: 'paper', lambda: 0.6, beta: 0.5 });
@@ -98,6 +105,16 @@ describe('resolveConfig', () => {
     [{ data: { task: 'readmission' } }, 'needs data.kind mimic4'],
     [{ data: { horizon_days: 2 } }, 'mortality of tjh or mimic4'],
     [{ data: { kind: 'mimic4', path: 'f', task: 'readmission', horizon_days: 2 } }, 'mortality of tjh or mimic4'],
+    [{ data: { path: 'TJH.xlsx' } }, 'data.path is given, and data.kind synthetic reads no file'],
+    [{ data: { split: 's.json' } }, 'set data.kind tjh, mimic4 or meds'],
+    [{ data: { min_visits: 2 } }, 'data.min_visits 2 is a rule of data.kind tjh; synthetic keeps every patient'],
+    [{ data: { kind: 'mimic4', path: 'f', min_visits: 2 } }, 'mimic4 keeps every patient: leave it 1'],
+    [{ data: { kind: 'meds', path: 'f', min_visits: 2 } }, 'leave it 1'],
+    [{ data: { kind: 'mimic4', path: 'f', split: 's.json', max_stays: 9 } }, 'the stays of data.split are all used: name fewer there'],
+    [{ data: { max_stays: 9 } }, 'synthetic has no stays, and leave it null'],
+    [{ rl: { prompts_per_step: 1 } }, 'rl.mini_batches 2 exceeds rl.prompts_per_step 1'],
+    [{ rl: { prompts_per_step: 16, mini_batches: 64 } }, 'lower it to 16, and take more updates by rl.num_iterations'],
+    [{ seed: 2 ** 32 }, 'seed: Too big: expected number to be <=4294967295; got 4294967296'],
     [{ data: { val_fraction: 0.5, test_fraction: 0.5 } }, 'nobody to train on'],
   ])('refuses %j', (layer, message) => {
     expect(() => resolveConfig(layer)).toThrow(ConfigError);

@@ -77,6 +77,25 @@ function checkTogether(config: Config, where: string): void {
       `${where}: data.horizon_days counts back from death or discharge: mortality of tjh or mimic4; leave it null here`,
     );
   }
+  for (const key of ['path', 'split'] as const) {
+    if (data.kind === 'synthetic' && data[key] !== null) {
+      throw new ConfigError(
+        `${where}: data.${key} is given, and data.kind synthetic reads no file: its patients are generated; ` +
+          'set data.kind tjh, mimic4 or meds, or take a preset such as --config configs/tjh.yaml',
+      );
+    }
+  }
+  if (data.min_visits !== 1 && data.kind !== 'tjh') {
+    throw new ConfigError(
+      `${where}: data.min_visits ${data.min_visits} is a rule of data.kind tjh; ${data.kind} keeps every patient: leave it 1`,
+    );
+  }
+  if (data.max_stays !== null && (data.kind !== 'mimic4' || data.split !== null)) {
+    throw new ConfigError(
+      `${where}: data.max_stays ${data.max_stays} draws stays of data.kind mimic4 without data.split; ` +
+        `${data.kind === 'mimic4' ? 'the stays of data.split are all used: name fewer there' : `${data.kind} has no stays`}, and leave it null`,
+    );
+  }
   if (data.val_fraction + data.test_fraction >= 1) {
     throw new ConfigError(
       `${where}: data.val_fraction ${data.val_fraction} and data.test_fraction ${data.test_fraction} leave nobody to train on; lower them`,
@@ -92,9 +111,11 @@ function checkTogether(config: Config, where: string): void {
       `${where}: rl.epsilon_high_min ${rl.epsilon_high_min} is above rl.epsilon_high_max ${rl.epsilon_high_max}; swap them`,
     );
   }
-  const updates = rl.num_generations * rl.prompts_per_step;
-  if (rl.mini_batches > updates) {
-    throw new ConfigError(`${where}: rl.mini_batches ${rl.mini_batches} exceeds the ${updates} rollouts of a step; lower it`);
+  if (rl.mini_batches > rl.prompts_per_step) {
+    throw new ConfigError(
+      `${where}: rl.mini_batches ${rl.mini_batches} exceeds rl.prompts_per_step ${rl.prompts_per_step}, and the completions of a prompt stay ` +
+        `together; lower it to ${rl.prompts_per_step}, and take more updates by rl.num_iterations`,
+    );
   }
   if (rl.soft_punish_cache >= rl.max_completion_length) {
     throw new ConfigError(

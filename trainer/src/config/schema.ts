@@ -223,7 +223,8 @@ export const configSchema = z.strictObject({
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'a name of letters, digits, dot, dash and underscore')
     .default('run'),
   output_dir: z.string().min(1).default('outputs'),
-  seed: index.default(42), // [a]
+  /** 32 bits: half of the key of every random draw on a device. */
+  seed: index.max(2 ** 32 - 1).default(42), // [a]
   /** `eagrl reproduce`: a config whose `data` is another cohort, for training on one and testing on the other [p: MIMIC-IV to TJH]. */
   transfer_config: z.string().nullable().default(null),
   device: z.enum(['auto', 'webgpu', 'wasm', 'webgpu-software', 'reference']).default('auto'),

@@ -135,7 +135,7 @@ function another(key: string): unknown {
     'expert.kind': 'gru',
     'data.effects': 'shifted',
     'model.lora_target_modules': ['q_proj'],
-    'data.min_visits': 2,
+    'data.min_visits': 1, // the only one of data.kind synthetic
     'expert.hidden_size': 64,
     'expert.num_heads': 2,
     'pretrain.hidden_size': 512,
