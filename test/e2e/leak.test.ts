@@ -56,10 +56,10 @@ beforeAll(async () => {
   cohort.change = (generated) => generated;
 }, 240_000);
 
-/** Everything of a run but what the experts say of single patients. */
+/** Everything of a run but the cohort's digest and what the experts say of single patients. */
 function learnt(name: string): Map<string, string> {
   const files = essenceOf(folder(name));
-  for (const file of files.keys()) if (file.startsWith('state/expert-')) files.delete(file);
+  for (const file of files.keys()) if (/^state\/(expert-\d+|cohort)\.json$/.test(file)) files.delete(file);
   return files;
 }
 

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { Context, checkFits, openDevice } from '@eagrl/runtime';
 import { configToYaml, loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import { cohortDigest } from '../data/cohort_digest.ts';
 import { type CohortName, transferCohorts } from '../data/transfer.ts';
 import { readWords } from '../model_source.ts';
 import { collectEnvironment } from '../run/environment.ts';
@@ -21,7 +22,6 @@ import { checkModelFolder, configuredModel, type ModelFolder } from '../run/mode
 import { loadCohort } from '../stages/cohort.ts';
 import { checkLengths } from '../stages/data.ts';
 import { planOfRun } from '../stages/plan.ts';
-import type { Cohort } from '../types.ts';
 import { writeFileAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
 import type { Progress } from '../util/progress.ts';
@@ -114,13 +114,6 @@ async function loadCohorts(config: Config): Promise<Cohorts> {
   const { data } = loadConfig({ path: config.transfer_config });
   const { cohort: other } = await loadCohort({ data, output_dir: config.output_dir });
   return transferCohorts(here, other);
-}
-
-/** Of everything that a stage can see of the cohort; hex. */
-export function cohortDigest({ patients, ...rest }: Cohort): string {
-  const hash = createHash('sha256').update(JSON.stringify(rest));
-  for (const patient of patients) hash.update(JSON.stringify(patient));
-  return hash.digest('hex');
 }
 
 /** Of the base policy's files; hex. */

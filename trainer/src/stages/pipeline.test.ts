@@ -1,17 +1,27 @@
 /**
- * Plan: what a run folder must hold before a phase may start from it; refused before any work is done.
+ * Plan: what a run folder must hold before a phase may start from it; refused before any work is done, no patient named.
+ *   another cohort under the same config: another value, another label, other splits; a folder without a digest is known by its splits
  *   a track that was never trained, that has steps left, or whose checkpoint does not say: refused with the command that mends it
  *   a finished track, one that an earlier phase of the same sitting trains, and answers that are kept without weights pass
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Phase } from '../commands/stages.ts';
 import { loadConfig } from '../config/load.ts';
 import { openRunFolder } from '../run/run_folder.ts';
+import type { Cohort } from '../types.ts';
 import { ConfigError } from '../util/errors.ts';
 import { runPipeline } from './pipeline.ts';
+
+const cohort = vi.hoisted(() => ({ change: (generated: Cohort): Cohort => generated }));
+vi.mock('../data/synthetic.ts', async (load) => {
+  const synthetic = await load<typeof import('../data/synthetic.ts')>();
+  const generateSyntheticCohort: typeof synthetic.generateSyntheticCohort = (options) =>
+    cohort.change(synthetic.generateSyntheticCohort(options));
+  return { ...synthetic, generateSyntheticCohort };
+});
 
 const work = mkdtempSync(join(tmpdir(), 'eagrl-pipeline-'));
 afterAll(() => rmSync(work, { recursive: true }));
@@ -25,6 +35,48 @@ const run = (phases: readonly Phase[], signal = new AbortController().signal) =>
 beforeEach(() => {
   vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   rmSync(folder, { recursive: true, force: true });
+});
+
+describe('the cohort of a folder', () => {
+  const stopped = AbortSignal.abort(new Error('asked to'));
+  const start = () => expect(run(['expert'], stopped)).rejects.toThrow('asked to');
+  beforeEach(start);
+  afterEach(() => {
+    cohort.change = (generated) => generated;
+  });
+  const refused = async () => {
+    const resumed = run(['expert'], stopped);
+    await expect(resumed).rejects.toThrow(ConfigError);
+    await expect(resumed).rejects.toThrow(/cannot resume .*smoke: its cohort is not the one it was started on .*; put them back/);
+  };
+  const kept = () => readdirSync(join(folder, 'state'));
+
+  it('is the same: goes on', async () => {
+    await start();
+    expect(kept()).toContain('cohort.json');
+  });
+  it.each<[string, (generated: Cohort) => Cohort]>([
+    ['a label', ({ patients: [first, ...rest], ...c }) => ({ ...c, patients: [{ ...first, label: first.label === 1 ? 0 : 1 }, ...rest] })],
+    [
+      'a value',
+      ({ patients: [first, ...rest], ...c }) => ({ ...c, patients: [{ ...first, values: first.values.map(() => [1]) }, ...rest] }),
+    ],
+    ['two patients in other places', ({ patients: [a, b, ...rest], ...c }) => ({ ...c, patients: [b, a, ...rest] })],
+    ['test and val exchanged', ({ splits: { train, val, test }, ...c }) => ({ ...c, splits: { train, val: test, test: val } })],
+  ])('differs in %s', async (_title, change) => {
+    const before = readFileSync(join(folder, 'splits.json'), 'utf8');
+    cohort.change = change;
+    await refused();
+    expect(readFileSync(join(folder, 'splits.json'), 'utf8')).toBe(before);
+  });
+  it('is known by its splits where an earlier eagrl kept no digest', async () => {
+    rmSync(join(folder, 'state', 'cohort.json'));
+    cohort.change = ({ splits: { train, val, test }, ...c }) => ({ ...c, splits: { train, val: test, test: val } });
+    await refused();
+    cohort.change = (generated) => generated;
+    await start();
+    expect(kept()).toContain('cohort.json');
+  });
 });
 
 describe('a phase that another is to start from', () => {
@@ -41,7 +93,7 @@ describe('a phase that another is to start from', () => {
     const started = run(phases);
     await expect(started).rejects.toThrow(ConfigError);
     await expect(started).rejects.toThrow(message);
-    expect(existsSync(join(folder, 'state'))).toBe(false);
+    expect(existsSync(join(folder, 'state', 'expert-1.json'))).toBe(false);
   }
   const command = (phase: string) => `eagrl ${phase} --config .*smoke/configs/resolved\\.yaml --resume$`;
 

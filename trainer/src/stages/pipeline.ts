@@ -3,9 +3,11 @@
  * Every phase starts from files of the run folder and leaves its result there, so any of them can be run alone, killed and resumed.
  * (Node edge.)
  */
+import { existsSync } from 'node:fs';
 import { Context, checkFits, openDevice, verdict } from '@eagrl/runtime';
 import type { Phase, RunOptions } from '../commands/stages.ts';
 import type { Config } from '../config/schema.ts';
+import { cohortDigest } from '../data/cohort_digest.ts';
 import type { SearchTree } from '../mcts/search.ts';
 import { destroyPolicy, emptyPolicy, readWords, withPolicy } from '../model_source.ts';
 import type { Summary } from '../report/summary.ts';
@@ -14,10 +16,12 @@ import { completionsFile, completionsParquet } from '../run/completions.ts';
 import { FolderJournal } from '../run/folder_journal.ts';
 import { MetricsLogger } from '../run/metrics_logger.ts';
 import { checkModelFolder, configuredModel, type ModelFolder, writeModelFolder } from '../run/model_folder.ts';
-import { openRunFolder, type RunFolder } from '../run/run_folder.ts';
+import { openRunFolder, type RunFolder, readJson } from '../run/run_folder.ts';
 import { taskOf } from '../tasks/configured.ts';
 import { CHATML_TEMPLATE } from '../text/chat.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
+import type { Cohort } from '../types.ts';
+import { ConfigError } from '../util/errors.ts';
 import type { Progress } from '../util/progress.ts';
 import { bareAnswerExamples } from './baseline.ts';
 import { type LoadedCohort, loadCohort } from './cohort.ts';
@@ -81,11 +85,11 @@ export async function runPipeline(config: Config, options: RunOptions): Promise<
         process.stderr.write(`warning: ${message}\n`);
         run.log(`warning: ${message}`);
       };
-      run.writeJson('splits.json', data.cohort.splits);
+      const journal = new FolderJournal(run);
+      keepCohort(run, journal, data.cohort);
       for (const caveat of data.caveats) warn(caveat);
       const maxTokens = lengths ? tokensPerPass(config, lengths.longest) : MAX_TOKENS;
       const checkpoints = new FolderCheckpoints(run, source, source.path);
-      const journal = new FolderJournal(run);
       requireStarts(phases, checkpoints, journal);
       const logger = new MetricsLogger({
         folder: run.path,
@@ -132,6 +136,25 @@ const PHASE: Readonly<Record<Phase, (state: RunState) => Promise<Summary | null>
   rl: runRl,
   eval: async (state) => writeResults(state, await expertOf(state), await treesOf(state)),
 };
+
+/**
+ * Keeps what the run learns from, and refuses a folder that holds work on another cohort: experts are kept by position, trees by patient, and
+ * who was to be trained on may now be tested. Folders of an earlier eagrl have their splits to tell by, no digest. @throws ConfigError
+ */
+function keepCohort(run: RunFolder, journal: FolderJournal, cohort: Cohort): void {
+  const digest = cohortDigest(cohort);
+  const kept = journal.peek<string>('cohort');
+  const splits = run.file('splits.json');
+  const same = kept === null ? !existsSync(splits) || JSON.stringify(readJson(splits)) === JSON.stringify(cohort.splits) : kept === digest;
+  if (!same) {
+    throw new ConfigError(
+      `cannot resume ${run.path}: its cohort is not the one it was started on (the files of data.path or data.split have changed, or this ` +
+        'eagrl reads them otherwise); put them back as they were, or start over in another --run-name',
+    );
+  }
+  run.writeJson('splits.json', cohort.splits);
+  journal.keep('cohort', digest);
+}
 
 /** The tracks that a phase trains. */
 const TRAINS: Partial<Readonly<Record<Phase, readonly Track[]>>> = { sft: ['sft', 'sft_answer'], rl: ['rl'] };
