@@ -142,8 +142,17 @@ describe('eagrl', () => {
         signal.addEventListener('abort', () => reject(Object.assign(new Error('stopped'), { name: 'Interrupted' })));
         process.emit('SIGINT');
       });
-    expect(await main(['run', '--run-name', 'b'])).toBe(130);
-    expect(err).toContain('go on with: eagrl run --config outputs/b/configs/resolved.yaml --resume');
+    for (const [words, again, more] of [
+      [['run'], 'run', ''],
+      [['demo', '--run-name', 'b'], 'run', ''],
+      [['pretrain'], 'pretrain', ''],
+      [['run', '--phases', 'rl'], 'rl', ''],
+      [['run', '--phases', 'sft,rl'], 'run', ' --phases sft,rl'],
+    ] as const) {
+      err = '';
+      expect(await main([...words, ...(words[0] === 'demo' ? [] : ['--run-name', 'b'])])).toBe(130);
+      expect(err).toContain(`go on with: eagrl ${again} --config outputs/b/configs/resolved.yaml${more} --resume\n`);
+    }
     expect(process.listenerCount('SIGINT')).toBe(0);
   });
 

@@ -22,11 +22,16 @@ function parsePhases(text: string | undefined): readonly Phase[] | null {
   });
 }
 
+/** The command that goes on with the phases that were asked for; null: all but pretrain. */
+function resumeHint({ output_dir, run_name }: Pick<Config, 'output_dir' | 'run_name'>, phases: readonly Phase[] | null): string {
+  const [command, flag] = phases === null ? ['run', ''] : phases.length === 1 ? [phases[0], ''] : ['run', ` --phases ${phases.join(',')}`];
+  return `go on with: eagrl ${command} --config ${output_dir}/${run_name}/configs/resolved.yaml${flag} --resume`;
+}
+
 async function runPipeline(config: Config, flags: RunFlags, phases: readonly Phase[] | null): Promise<void> {
   if (flags.resume && flags.clean) throw new ConfigError('--resume and --clean exclude each other; keep one');
   if (isDryRun(flags, config)) return;
-  const resumeHint = `go on with: eagrl run --config ${config.output_dir}/${config.run_name}/configs/resolved.yaml --resume`;
-  const summary = await interruptible(resumeHint, async (signal) => {
+  const summary = await interruptible(resumeHint(config, phases), async (signal) => {
     const { runPipeline: run } = await loadStage('pipeline');
     return run(config, { resume: flags.resume ?? false, clean: flags.clean ?? false, signal, phases });
   });
