@@ -5,20 +5,29 @@
  *   stopping: at the end token, at the limit, by a signal, which leaves what was said in the conversation
  *   adapters A -> none -> A in one conversation answer as sessions of their own would; a folder that holds none changes nothing
  *   a turn that exceeds the context is refused and leaves the conversation as it was; the system turn is rendered
+ *   a turn that fails while it is answered leaves the conversation as it was, whatever its sequence holds by then
  *   what flags leave open comes from generation_config.json; folders that do not fit are refused before a device is opened, a model that
  *     is too large for the device with the arithmetic, before its weights are read
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Context, openDevice, parseTransformerConfig, safetensorsHeader, storedBytes, transformerParams } from '@eagrl/runtime';
+import {
+  Context,
+  EngineError,
+  openDevice,
+  parseTransformerConfig,
+  safetensorsHeader,
+  storedBytes,
+  transformerParams,
+} from '@eagrl/runtime';
 import { Random } from '@eagrl/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { destroyPolicy } from '../model_source.ts';
 import { writeTrained } from '../run/adapter_folder.ts';
 import { BASE_POLICY, loadPolicy, readModelFolder } from '../run/model_folder.ts';
 import { ConfigError } from '../util/errors.ts';
-import { type ChatOptions, type ChatSession, withChat } from './chat.ts';
+import { type ChatOptions, ChatSession, withChat } from './chat.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'eagrl-chat-'));
 afterAll(() => rmSync(work, { recursive: true }));
@@ -82,6 +91,33 @@ describe('eagrl chat', () => {
       await expect(say(session, 'urea '.repeat(2100))).rejects.toThrow(/tokens exceed the context of 2048; shorten the prompt/);
       expect((await say(session, 'Still there?')).numTokens).toBeGreaterThan(0);
     });
+  });
+
+  it('a turn that fails half-way: the next one answers as if it had never been', async () => {
+    const backend = await openDevice({ device: 'wasm', threads: 1 });
+    const talk = async (failAfter: number | null) => {
+      const policy = loadPolicy(new Context(backend), readModelFolder(BASE_POLICY));
+      const session = new ChatSession(policy, base.settings);
+      const answers = [await say(session, 'Is urea 12 abnormal?')];
+      if (failAfter !== null) {
+        const { engine } = policy;
+        const sample = engine.sample.bind(engine);
+        let calls = 0;
+        engine.sample = async (...request) => {
+          if (calls++ === failAfter) throw new EngineError('sample: needs 2 cache blocks of 4 tokens, 0 of 65536 are free');
+          return sample(...request);
+        };
+        await expect(say(session, 'Is age 80 abnormal?')).rejects.toThrow(EngineError);
+        engine.sample = sample;
+      }
+      answers.push(await say(session, 'Is heart rate 130 abnormal?'));
+      session.destroy();
+      return answers;
+    };
+    const want = await talk(null);
+    expect(await talk(0)).toEqual(want);
+    expect(await talk(3)).toEqual(want);
+    await backend.destroy();
   });
 
   it('swaps adapters; what was said stays', async () => {

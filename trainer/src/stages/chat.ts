@@ -87,6 +87,7 @@ export class ChatSession {
     const prompt = tokenizer.encode(chat.render(messages));
     const started = performance.now();
     const seq = this.#read(prompt);
+    this.#open = { seq, tokens: prompt };
     const room = model.config.max_position_embeddings - prompt.length;
     const limit = Math.min(maxNewTokens, room);
     const stream = new TextStream(tokenizer);
@@ -108,7 +109,10 @@ export class ChatSession {
       await yieldToEvents();
       if (signal.aborted) break;
       const request = { seq, maxTokens: Math.min(perCall, limit - tokens.length), stopTokens: endTokens, seed, stream: this.#answers };
-      const [completion] = await engine.sample([{ ...request, stopAfter }], sampling);
+      const [completion] = await engine.sample([{ ...request, stopAfter }], sampling).catch((error) => {
+        this.#forget(); // it holds this turn, from which the next one must not go on
+        throw error;
+      });
       if (signal.aborted) break;
       if (completion.finished === 'stop') {
         finished = 'stop';
