@@ -1,6 +1,7 @@
 /**
  * Plan: who may open a run folder, and what is in it afterwards.
  *   fresh; a run there already; --resume with the same and another config; --clean of a run and of a foreign folder;
+ *   a damaged file is named and not quoted;
  *   in use by this, by another living and by a dead process; a torn lock; a reused pid; killed before the config was written
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -11,7 +12,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve.ts';
 import type { Config } from '../config/schema.ts';
 import { ConfigError } from '../util/errors.ts';
-import { checkCheckpointConfig, openRunFolder } from './run_folder.ts';
+import { checkCheckpointConfig, openRunFolder, readJson } from './run_folder.ts';
 
 let outputDir: string;
 let config: Config;
@@ -92,6 +93,21 @@ describe('openRunFolder', () => {
   it('resume and clean exclude each other', () => {
     refused(() => openRunFolder(config, { resume: true, clean: true }), 'exclude');
   });
+});
+
+describe('readJson', () => {
+  it.each([
+    ['cut', '{"id": "4711", "text": "Mr Smith'],
+    ['another text in it', '{"id": "4711", "text": Smith}'],
+    ['a comma too many', '{"id": "4711", "text": "Mr Smith",}'],
+  ])('%s: the file is named, what stands in it is not', (_title, text) => {
+    mkdirSync(folder);
+    const file = join(folder, 'eval-stage2.json');
+    writeFileSync(file, text);
+    refused(() => readJson(file), 'eval-stage2.json is damaged (it is no JSON any more); remove it');
+    expect(() => readJson(file)).not.toThrow(/4711|Smith|text/);
+  });
+  it('a file that is not there: so it says', () => refused(() => readJson(join(outputDir, 'none.json')), 'ENOENT'));
 });
 
 describe('the lock', () => {

@@ -3,8 +3,8 @@
  *
  *   <output_dir>/<run_name>/
  *     configs/resolved.yaml  env.json  logs/run.log  metrics.jsonl  tensorboard/<phase>/events.out.tfevents.*
- *     completions/completions_<step>.parquet  mcts/<case>.json  trajectories.jsonl  checkpoints/checkpoint-<step>/
- *     eval/<dataset>/<task>/  summary.json  report_data.json  report.html
+ *     completions/completions_<step>.parquet  mcts/<case>.json  trajectories.jsonl  checkpoints/<phase>/checkpoint-<step>/
+ *     eval/<cohort>/<row>/  summary.json  report_data.json  report.html
  */
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -146,9 +146,9 @@ export function readJson<T>(path: string): T {
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as T;
   } catch (error) {
-    throw new ConfigError(
-      `${path} is damaged (${(error as Error).message}); remove it, or the checkpoint it belongs to, then go on with --resume`,
-    );
+    // JSON.parse quotes the text around the fault, and these files hold patient ids and model texts.
+    const why = error instanceof SyntaxError ? 'it is no JSON any more' : (error as Error).message;
+    throw new ConfigError(`${path} is damaged (${why}); remove it, or the checkpoint it belongs to, then go on with --resume`);
   }
 }
 
