@@ -1,6 +1,7 @@
 /**
  * Plan: what a run folder must hold before a phase may start from it; refused before any work is done, no patient named.
  *   another cohort under the same config: another value, another label, other splits; a folder without a digest is known by its splits
+ *   pretraining puts its policy in place whole: what lay there goes
  *   a track that was never trained, that has steps left, or whose checkpoint does not say: refused with the command that mends it
  *   a finished track, one that an earlier phase of the same sitting trains, and answers that are kept without weights pass
  */
@@ -10,6 +11,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Phase } from '../commands/stages.ts';
 import { loadConfig } from '../config/load.ts';
+import { checkModelFolder, readModelFolder } from '../run/model_folder.ts';
 import { openRunFolder } from '../run/run_folder.ts';
 import type { Cohort } from '../types.ts';
 import { ConfigError } from '../util/errors.ts';
@@ -136,4 +138,24 @@ describe('a phase that another is to start from', () => {
     await expect(run(['eval'], AbortSignal.abort(new Error('asked to')))).rejects.toThrow('asked to');
     expect(readdirSync(join(folder, 'checkpoints')).sort()).toEqual(['sft', 'sft_answer']);
   });
+});
+
+it('pretraining puts base-policy in place whole', async () => {
+  const pretrained = configOf('--pretrain.max_steps', '1', '--pretrain.groups_per_step', '1', '--pretrain.vocab_size', '400');
+  const path = join(folder, 'base-policy');
+  const options = { phases: ['pretrain'], resume: true, clean: false, signal: new AbortController().signal } as const;
+  openRunFolder(pretrained).close();
+  mkdirSync(path);
+  // A kill left half of it: an index of shards that are not there.
+  writeFileSync(join(path, 'model.safetensors.index.json'), '{}');
+  await runPipeline(pretrained, options);
+  checkModelFolder(readModelFolder(path));
+  expect(readdirSync(path).sort()).toEqual([
+    'chat_template.jinja',
+    'config.json',
+    'generation_config.json',
+    'model.safetensors',
+    'tokenizer.json',
+  ]);
+  expect(readdirSync(folder).filter((name) => name.startsWith('base-policy'))).toEqual(['base-policy']);
 });

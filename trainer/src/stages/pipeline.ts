@@ -21,6 +21,7 @@ import { taskOf } from '../tasks/configured.ts';
 import { CHATML_TEMPLATE } from '../text/chat.ts';
 import { Tokenizer } from '../text/tokenizer.ts';
 import type { Cohort } from '../types.ts';
+import { writeDirectoryAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
 import type { Progress } from '../util/progress.ts';
 import { bareAnswerExamples } from './baseline.ts';
@@ -182,7 +183,7 @@ async function runPretrain(state: RunState): Promise<null> {
   const policy = emptyPolicy(state.ctx, state.source);
   policy.model.init(state.config.seed, 'mimetic');
   await pretrain(policy, state.config, state.training('pretrain'));
-  await writeModelFolder(state.run.file('base-policy'), policy, state.source);
+  await writeDirectoryAtomic(state.run.file('base-policy'), (path) => writeModelFolder(path, policy, state.source));
   destroyPolicy(policy);
   return null;
 }
