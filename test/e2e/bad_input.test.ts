@@ -222,7 +222,7 @@ describe('run folder', () => {
   function checkpoint(phase: string, configHash: string): void {
     const path = join(folder, 'checkpoints', phase, 'checkpoint-1');
     mkdirSync(path, { recursive: true });
-    writeFileSync(join(path, 'trainer_state.json'), JSON.stringify({ phase, step: 1, numTokens: 1, config_hash: configHash }));
+    writeFileSync(join(path, 'trainer_state.json'), JSON.stringify({ phase, step: 1, numTokens: 1, maxSteps: 1, config_hash: configHash }));
     writeFileSync(join(path, 'optimizer.safetensors'), 'torn');
   }
 
