@@ -2,14 +2,19 @@
  * Plan: the matrix becomes the right work, and a hash changes exactly with what its node depends on.
  *   cells: names, groups, what each varies; configs that the matrix would overrule are refused; --only
  *   chains: parents of each kind, Stage 1 shared by GRPO, DAPO and EAG-RL, nothing planned twice
- *   hashes: every config key against every kind of node, each root, each seed; where the run lives changes nothing
+ *   hashes: every config key is read or listed as not to be; each against every kind of node, each root, each seed; where the run lives
+ *     changes nothing; the model's digest changes with every file that its words come from
  *   shards: every cell in exactly one part, parents included
  */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CONFIG_KEYS, configValue, mergeLayers, resolveConfig } from '../config/resolve.ts';
 import type { Config } from '../config/schema.ts';
 import { cellsOf, selectCells } from './matrix.ts';
-import { KINDS, type Kind, type Node, neededBy, type Plan, planOf, READS, type Roots, shardOf } from './plan.ts';
+import { IN_ROOTS, KINDS, type Kind, NOT_DECISIVE, type Node, neededBy, type Plan, planOf, READS, type Roots, shardOf } from './plan.ts';
+import { modelDigest } from './reproduce.ts';
 
 const config = resolveConfig({ rl: { max_completion_length: 100 } });
 const roots = { cohorts: { here: 'c0' }, model: 'm0' };
@@ -181,6 +186,38 @@ const VARIED = [
 ];
 
 describe('hashes', () => {
+  it('every config key is read by a kind, or in one list of keys that need not be', () => {
+    for (const key of CONFIG_KEYS) {
+      const places = [KINDS.some((kind) => READS[kind].includes(key)), IN_ROOTS.includes(key), NOT_DECISIVE.includes(key)];
+      expect(places.filter(Boolean), key).toHaveLength(1);
+    }
+    for (const key of [...IN_ROOTS, ...NOT_DECISIVE]) expect(CONFIG_KEYS).toContain(key);
+  });
+  it("the weights' dtype changes all but the expert", () => {
+    const peft = resolveConfig({ ...config, model: { use_peft: true } });
+    const int4 = resolveConfig({ ...config, model: { use_peft: true, dtype: 'int4' } });
+    const before = byKind(plan(peft, [1], roots, ONLY));
+    const after = byKind(plan(int4, [1], roots, ONLY));
+    expect(KINDS.filter((kind) => before[kind].hash !== after[kind].hash)).toEqual(KINDS.filter((kind) => kind !== 'expert'));
+  });
+  it('the digest of the model: weights, config, tokenizer, its config, generation settings and chat template', () => {
+    const path = mkdtempSync(join(tmpdir(), 'eagrl-digest-'));
+    writeFileSync(join(path, 'model.safetensors'), 'weights');
+    const folder = { path, config: { a: 1 }, tokenizerJson: {}, tokenizerConfig: null, generationConfig: null, chatTemplate: 'one' };
+    const digest = modelDigest(folder);
+    expect(modelDigest({ ...folder, gradientCheckpointing: true })).toBe(digest);
+    const others = [
+      { ...folder, config: { a: 2 } },
+      { ...folder, tokenizerJson: { b: 1 } },
+      { ...folder, tokenizerConfig: { bos_token: 'b' } },
+      { ...folder, generationConfig: { eos_token_id: 7 } },
+      { ...folder, chatTemplate: 'two' },
+    ];
+    expect(new Set([digest, ...others.map(modelDigest)]).size).toBe(6);
+    writeFileSync(join(path, 'model.safetensors'), 'others');
+    expect(modelDigest(folder)).not.toBe(digest);
+    rmSync(path, { recursive: true });
+  });
   it.each(CONFIG_KEYS.filter((key) => !VARIED.includes(key) && key !== 'seed'))(
     '%s: changes the nodes that read it and those after them',
     (key) => {
@@ -195,12 +232,12 @@ describe('hashes', () => {
   it('what each kind reads: a key of the wrong kind would make a stale result', () => {
     const sections = (kind: Kind) => [...new Set(READS[kind].map((key) => key.split('.')[0]))].sort();
     expect(sections('expert')).toEqual(['device', 'expert', 'seed']);
-    expect(sections('trees')).toEqual(['device', 'expert', 'mcts', 'prompt', 'reward', 'seed']);
-    expect(sections('samples')).toEqual(['device', 'mcts', 'prompt', 'seed']);
+    expect(sections('trees')).toEqual(['device', 'expert', 'mcts', 'model', 'prompt', 'reward', 'seed']);
+    expect(sections('samples')).toEqual(['device', 'mcts', 'model', 'prompt', 'seed']);
     expect(sections('stage1')).toEqual(['device', 'model', 'prompt', 'seed', 'sft']);
     expect(sections('sft_answer')).toEqual(['device', 'model', 'prompt', 'seed', 'sft']);
     expect(sections('rl')).toEqual(['device', 'expert', 'model', 'prompt', 'reward', 'rl', 'seed']);
-    expect(sections('answers')).toEqual(['device', 'eval', 'prompt', 'seed']);
+    expect(sections('answers')).toEqual(['device', 'eval', 'model', 'prompt', 'seed']);
     expect(READS.expert).not.toContain('expert.attention_top_k');
     expect(READS.trees.filter((key) => key.startsWith('expert.'))).toEqual(['expert.attention_top_k']);
     for (const kind of KINDS) for (const key of READS[kind]) expect(CONFIG_KEYS).toContain(key);

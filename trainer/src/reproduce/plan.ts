@@ -6,7 +6,8 @@
  *
  * hash = SHA-256 of (kind, the config keys that the node reads with their values, its parents' hashes). Cells that differ in a key which a
  * node does not read share that node: expert, trees and Stage 1 are computed once. Roots are digests of the cohort and of the base
- * policy's files, not their paths, so that a shard on another machine finds the same hashes. Pure: nothing is read or run here.
+ * policy's files, not their paths, so that a shard on another machine finds the same hashes. A key that no node reads is in one of two
+ * lists below. Pure: nothing is read or run here.
  */
 import { createHash } from 'node:crypto';
 import { CONFIG_KEYS, type ConfigLayer, configValue, mergeLayers, resolveConfig } from '../config/resolve.ts';
@@ -64,27 +65,36 @@ export interface Roots {
   readonly model: string;
 }
 
-/** Keys that say where and how fast, or are read after the answers are in. */
-const NOT_DECISIVE = ['run_name', 'output_dir', 'preset', 'checkpoint.every_steps', 'eval.num_bootstrap', 'transfer_config'];
+const section = (...names: string[]): string[] => CONFIG_KEYS.filter((key) => names.includes(key.split('.')[0]));
 
-const section = (...names: string[]): string[] =>
-  CONFIG_KEYS.filter((key) => names.includes(key.split('.')[0]) && !NOT_DECISIVE.includes(key));
+/** Keys whose effect is in a root: the cohorts, the base policy's files and the chat template. */
+export const IN_ROOTS: readonly string[] = [...section('data'), 'transfer_config', 'model.model_name_or_path', 'model.chat_template'];
+
+/** Keys that cannot matter: they say where, are read after the answers are in, change no bit, or belong to `eagrl pretrain`. */
+export const NOT_DECISIVE: readonly string[] = [
+  ...['run_name', 'output_dir', 'preset', 'checkpoint.every_steps', 'eval.num_bootstrap', 'model.gradient_checkpointing'],
+  ...section('pretrain'),
+];
+
 const TOP_K = 'expert.attention_top_k';
-/** What is trained of the model; its files are in their digest. */
-const ADAPTER = CONFIG_KEYS.filter((key) => key === 'model.use_peft' || key.startsWith('model.lora_'));
+/** How the base policy's weights are kept, whoever asks or trains it. */
+const DTYPE = 'model.dtype';
+/** What is trained of the model. */
+const TRAINED = [DTYPE, ...CONFIG_KEYS.filter((key) => key === 'model.use_peft' || key.startsWith('model.lora_'))];
 
-/** What each kind reads of the config; the cohort's keys are in its digest, the model's in its own. */
+/** What each kind reads of the config. */
 export const READS: Readonly<Record<Kind, readonly string[]>> = {
   expert: [...section('device', 'seed'), ...section('expert').filter((key) => key !== TOP_K)],
-  trees: [...section('device', 'seed', 'prompt', 'mcts', 'reward'), TOP_K],
+  trees: [...section('device', 'seed', 'prompt', 'mcts', 'reward'), TOP_K, DTYPE],
   samples: [
     ...section('device', 'seed', 'prompt'),
     ...section('mcts').filter((key) => !['mcts.num_children', 'mcts.exploration', 'mcts.usefulness_weight'].includes(key)),
+    DTYPE,
   ],
-  stage1: [...section('device', 'seed', 'prompt', 'sft'), ...ADAPTER],
-  sft_answer: [...section('device', 'seed', 'prompt', 'sft'), ...ADAPTER],
-  rl: [...section('device', 'seed', 'prompt', 'rl', 'reward'), TOP_K, ...ADAPTER],
-  answers: section('device', 'seed', 'prompt', 'eval'),
+  stage1: [...section('device', 'seed', 'prompt', 'sft'), ...TRAINED],
+  sft_answer: [...section('device', 'seed', 'prompt', 'sft'), ...TRAINED],
+  rl: [...section('device', 'seed', 'prompt', 'rl', 'reward'), TOP_K, ...TRAINED],
+  answers: [...section('device', 'seed', 'prompt', 'eval').filter((key) => !NOT_DECISIVE.includes(key)), DTYPE],
 };
 
 export function nodeHash(kind: Kind, config: Config, parents: readonly string[], answer: AnswerStyle | null): string {

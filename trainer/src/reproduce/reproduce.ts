@@ -116,9 +116,10 @@ async function loadCohorts(config: Config): Promise<Cohorts> {
   return transferCohorts(here, other);
 }
 
-/** Of the base policy's files; hex. */
-function modelDigest({ path, config, tokenizerJson }: ModelFolder): string {
-  const hash = createHash('sha256').update(JSON.stringify([config, tokenizerJson]));
+/** Of the base policy's files and of the chat template that its prompts go through; hex. */
+export function modelDigest({ path, config, tokenizerJson, tokenizerConfig, generationConfig, chatTemplate }: ModelFolder): string {
+  const words = [config, tokenizerJson, tokenizerConfig, generationConfig, chatTemplate];
+  const hash = createHash('sha256').update(JSON.stringify(words));
   const shards = readdirSync(path).filter((name) => name.endsWith('.safetensors'));
   for (const name of shards.sort()) hash.update(readFileSync(join(path, name)));
   return hash.digest('hex');
