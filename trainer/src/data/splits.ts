@@ -1,10 +1,16 @@
-/** Checks that a cohort's splits can be trusted: disjoint in samples and in people, known, not empty, both classes in each. */
+/** Who is in a split: whether a cohort's splits can be trusted (disjoint in samples and in people, known, not empty, both classes in each). */
 
 import type { Cohort, SplitName } from '../types.ts';
 import { DataError } from './errors.ts';
 
 /** The three splits, in the order of use. */
 export const SPLIT_NAMES: readonly SplitName[] = ['train', 'val', 'test'];
+
+/** The person behind each of some samples of a cohort. */
+export function subjectsOf({ patients }: Pick<Cohort, 'patients'>, ids: readonly string[]): string[] {
+  const subjects = new Map(patients.map(({ id, subject }) => [id, subject ?? id]));
+  return ids.map((id) => subjects.get(id) ?? id);
+}
 
 /**
  * Throws DataError when patient ids repeat in the cohort or across splits, when one person is in two splits, when a split names an

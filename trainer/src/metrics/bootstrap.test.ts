@@ -1,10 +1,11 @@
 /**
  * Plan: bootstrap intervals of metrics/bootstrap.ts.
+ *   people: one row each is the same bits as no subjects; a person's rows are drawn together, also in pairs; doubled rows add no precision;
  *   determinism by seed; width against DeLong's standard error of AUROC; a pairing that matters; one-class draws;
  *   refusal of one class, NaN and lengths that differ
  */
 import { describe, expect, it } from 'vitest';
-import { bootstrapMetrics, pairedBootstrap, percentile } from './bootstrap.ts';
+import { bootstrapMetrics, pairedBootstrap, percentile, resample } from './bootstrap.ts';
 
 /** N patients, the label is 1 for every third; score = signal * label + noise in [0, 1). Weyl sequences: no generator needed. */
 function cohort(n: number, signal: number): { labels: number[]; scores: number[] } {
@@ -80,6 +81,49 @@ describe('pairedBootstrap', () => {
     ).auroc;
     expect(paired.value).toBeCloseTo(other.value - own.value, 12);
     expect(paired.lower).toBeGreaterThan(0);
+  });
+});
+
+describe('people', () => {
+  const { labels, scores } = cohort(120, 0.4);
+  const other = scores.map((s, i) => (s + 0.3 * labels[i]) / 1.3);
+  const each = labels.map((_, i) => `p${i}`);
+  const twice = (column: readonly number[]) => column.flatMap((x) => [x, x]);
+  const options = { numBootstrap: 300, seed: 5 };
+
+  it('one row each: the same bits as without subjects', () => {
+    expect(bootstrapMetrics(labels, scores, { ...options, subjects: each })).toEqual(bootstrapMetrics(labels, scores, options));
+    expect(pairedBootstrap(labels, scores, other, { ...options, subjects: each })).toEqual(pairedBootstrap(labels, scores, other, options));
+  });
+  it('a draw takes as many people as there are, and all rows of each', () => {
+    // Persons of one, two and three rows, not side by side.
+    const subjects = ['a', 'b', 'c', 'b', 'c', 'c'];
+    const sizes = new Set<number>();
+    resample([0, 1, 0, 0, 1, 1], { numBootstrap: 50, subjects }, (_, rows) => {
+      const count = (row: number) => rows.filter((r) => r === row).length;
+      expect([count(1), count(2), count(2)]).toEqual([count(3), count(4), count(5)]);
+      expect(count(0) + count(1) + count(2)).toBe(3);
+      sizes.add(rows.length);
+    });
+    expect(sizes.size).toBeGreaterThan(2);
+  });
+  it('every row twice, by the same people: the interval is that of one row each', () => {
+    const subjects = each.flatMap((p) => [p, p]);
+    const [once, people] = [
+      bootstrapMetrics(labels, scores, options),
+      bootstrapMetrics(twice(labels), twice(scores), { ...options, subjects }),
+    ];
+    for (const name of ['auroc', 'brier'] as const) {
+      expect(people[name].lower).toBeCloseTo(once[name].lower, 12);
+      expect(people[name].upper).toBeCloseTo(once[name].upper, 12);
+    }
+    // Rows drawn one by one would pass for twice as many patients.
+    expect(bootstrapMetrics(twice(labels), twice(scores), options).auroc.std).toBeLessThan(0.85 * people.auroc.std);
+    const paired = pairedBootstrap(twice(labels), twice(other), twice(scores), { ...options, subjects }).auroc;
+    expect(paired.lower).toBeCloseTo(pairedBootstrap(labels, other, scores, options).auroc.lower, 12);
+  });
+  it('refuses subjects of another number of rows', () => {
+    expect(() => bootstrapMetrics(labels, scores, { subjects: ['a'] })).toThrow('subjects of 120 rows, got 1');
   });
 });
 

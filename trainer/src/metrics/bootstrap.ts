@@ -1,5 +1,6 @@
 /**
- * Patient-level bootstrap: one row is one patient, N rows are drawn with replacement, B = 1,000 times [p].
+ * Patient-level bootstrap: as many people as there are, drawn with replacement, B = 1,000 times [p]; a person brings all of his rows (ICU
+ * stays, in MIMIC-IV), so a draw may have more or fewer than N. Where everybody has one row, N rows are drawn.
  * A draw with one class only has no AUROC; it is drawn again, so intervals are conditional on both classes being present
  * (with 17 deaths in 200, the rarest case we have, that is 1 draw in 10^7).
  */
@@ -19,6 +20,22 @@ export interface BootstrapOptions {
   /** B, default 1,000. */
   readonly numBootstrap?: number;
   readonly seed?: number;
+  /** (N) whose row each is, by any name; without it every row is another person's. */
+  readonly subjects?: readonly string[];
+}
+
+/** Rows of each person, people in the order of their first row. */
+function rowsByPerson(n: number, subjects: readonly string[] | undefined): number[][] {
+  if (subjects === undefined) return Array.from({ length: n }, (_, row) => [row]);
+  if (subjects.length !== n)
+    throw new RangeError(`bootstrap: expected the subjects of ${n} rows, got ${subjects.length}; give one per row`);
+  const rows = new Map<string, number[]>();
+  subjects.forEach((subject, row) => {
+    const own = rows.get(subject);
+    if (own === undefined) rows.set(subject, [row]);
+    else own.push(row);
+  });
+  return [...rows.values()];
 }
 
 /** SplitMix32 (Steele, Lea, Flood 2014, 32-bit variant): uniform in [0, 1), the same numbers on every engine. */
@@ -49,30 +66,30 @@ export function summarise(value: number, draws: Float64Array): Interval {
   return { value, mean, std: Math.sqrt(variance), lower: percentile(sorted, 0.025), upper: percentile(sorted, 0.975) };
 }
 
-/** Calls `visit(b, rows)` with B draws of N row numbers, each holding both classes. */
+/** Calls `visit(b, rows)` with B draws of the people's rows, each holding both classes; `rows` is valid during the call. */
 export function resample(labels: Column, options: BootstrapOptions, visit: (draw: number, rows: Uint32Array) => void): void {
-  const { numBootstrap = 1000, seed = 0 } = options;
+  const { numBootstrap = 1000, seed = 0, subjects } = options;
   if (!Number.isInteger(numBootstrap) || numBootstrap < 2) {
     throw new RangeError(`bootstrap: expected numBootstrap >= 2, got ${numBootstrap}`);
   }
-  const n = labels.length;
+  const people = rowsByPerson(labels.length, subjects);
   const random = splitMix32(seed);
-  const rows = new Uint32Array(n);
+  const rows = new Uint32Array(people.length * Math.max(...people.map((own) => own.length)));
   for (let draw = 0; draw < numBootstrap; ) {
+    let size = 0;
     let positives = 0;
-    for (let i = 0; i < n; i++) {
-      rows[i] = Math.floor(random() * n);
-      positives += labels[rows[i]];
+    for (let i = 0; i < people.length; i++) {
+      for (const row of people[Math.floor(random() * people.length)]) {
+        rows[size++] = row;
+        positives += labels[row];
+      }
     }
-    if (positives === 0 || positives === n) continue;
-    visit(draw++, rows);
+    if (positives === 0 || positives === size) continue;
+    visit(draw++, rows.subarray(0, size));
   }
 }
 
-function take(column: Column, rows: Uint32Array, out: Float64Array): Float64Array {
-  for (let i = 0; i < rows.length; i++) out[i] = column[rows[i]];
-  return out;
-}
+const take = (column: Column, rows: Uint32Array): Float64Array => Float64Array.from(rows, (row) => column[row]);
 
 function byMetric<T>(make: (name: MetricName) => T): Record<MetricName, T> {
   return Object.fromEntries(METRIC_NAMES.map((name) => [name, make(name)])) as Record<MetricName, T>;
@@ -85,10 +102,8 @@ function byMetric<T>(make: (name: MetricName) => T): Record<MetricName, T> {
 export function bootstrapMetrics(labels: Column, scores: Column, options: BootstrapOptions = {}): Record<MetricName, Interval> {
   const observed = classificationMetrics(labels, scores);
   const draws = byMetric(() => new Float64Array(options.numBootstrap ?? 1000));
-  const y = new Float64Array(labels.length);
-  const s = new Float64Array(labels.length);
   resample(labels, options, (draw, rows) => {
-    const metrics = classificationMetrics(take(labels, rows, y), take(scores, rows, s));
+    const metrics = classificationMetrics(take(labels, rows), take(scores, rows));
     for (const name of METRIC_NAMES) draws[name][draw] = metrics[name];
   });
   return byMetric((name) => summarise(observed[name], draws[name]));
@@ -108,12 +123,10 @@ export function pairedBootstrap(
   const a = classificationMetrics(labels, scoresA);
   const b = classificationMetrics(labels, scoresB);
   const draws = byMetric(() => new Float64Array(options.numBootstrap ?? 1000));
-  const y = new Float64Array(labels.length);
-  const s = new Float64Array(labels.length);
   resample(labels, options, (draw, rows) => {
-    take(labels, rows, y);
-    const ofA = classificationMetrics(y, take(scoresA, rows, s));
-    const ofB = classificationMetrics(y, take(scoresB, rows, s));
+    const y = take(labels, rows);
+    const ofA = classificationMetrics(y, take(scoresA, rows));
+    const ofB = classificationMetrics(y, take(scoresB, rows));
     for (const name of METRIC_NAMES) draws[name][draw] = ofA[name] - ofB[name];
   });
   return byMetric((name) => summarise(a[name] - b[name], draws[name]));

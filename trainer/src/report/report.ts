@@ -6,7 +6,7 @@ import { escapeHtml, percent } from './html.ts';
 import { legend } from './marker.ts';
 import { reasoningSection } from './reasoning.ts';
 import type { ReportData } from './report_data.ts';
-import { EVAL_NAMES } from './summary.ts';
+import { EVAL_NAMES, testedOn } from './summary.ts';
 import { CSS } from './theme.ts';
 import { treeSvg } from './tree_svg.ts';
 
@@ -96,7 +96,7 @@ export function renderReport(data: ReportData): string {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${escapeHtml(title)}</title><style>${CSS}</style></head><body>
 <header><h1>${escapeHtml(title)}</h1>
-<p class="soft">${row.n} test patients${data.synthetic ? ', generated' : ''}, ${percent(row.prevalence)} positive.
+<p class="soft">${testedOn(row)}${data.synthetic ? ', generated' : ''}, ${percent(row.prevalence)} positive.
 Run ${escapeHtml(data.runName)}, ${formatSeconds(summary.seconds.total)} on ${escapeHtml(summary.device)}.</p>
 <p><span class="notice">Research software. Not for clinical use.</span></p></header>
 ${section('Result', headlineTable(summary), "Lines: 95 % intervals of the patient-level bootstrap. Jaccard: named features against the expert's top K. Unread: answers without a readable probability.")}

@@ -16,6 +16,8 @@ export const EVAL_LABELS: Readonly<Record<EvalName, string>> = {
 /** One predictor on the test patients. Bounds: 2.5 and 97.5 percentiles of the patient-level bootstrap. */
 export interface EvalRow {
   readonly n: number;
+  /** Absent where it is n: the rows are ICU stays, and some are of the same patient. */
+  readonly people?: number;
   readonly prevalence: number;
   readonly auroc: number;
   readonly auroc_lower: number;
@@ -52,3 +54,7 @@ export interface Summary {
   readonly eval: Readonly<Partial<Record<EvalName, EvalRow>>>;
   readonly paired?: readonly PairedDifference[];
 }
+
+/** `400 test patients`, or where some have several rows `200 test stays of 187 patients`. */
+export const testedOn = ({ n, people = n }: Pick<EvalRow, 'n' | 'people'>): string =>
+  people === n ? `${n} test patients` : `${n} test stays of ${people} patients`;

@@ -1,6 +1,6 @@
 /** The table every run ends with. */
 import { formatSeconds } from '../util/seconds.ts';
-import { EVAL_LABELS, EVAL_NAMES, type EvalRow, type PairedDifference, type Summary } from './summary.ts';
+import { EVAL_LABELS, EVAL_NAMES, type EvalRow, type PairedDifference, type Summary, testedOn } from './summary.ts';
 
 const three = (x: number): string => x.toFixed(3);
 const interval = (value: number, lower: number, upper: number): string => `${three(value)} [${three(lower)}, ${three(upper)}]`;
@@ -34,7 +34,7 @@ export function renderRows({ eval: found, paired = [] }: Pick<Summary, 'eval' | 
     texts.map((text, column) => (column === 0 ? text.padEnd(widths[0]) : text.padStart(widths[column]))).join('  ');
   const rule = '-'.repeat(widths.reduce((sum, width) => sum + width + 2, -2));
   const first = rows[0]?.row;
-  const of = first === undefined ? '' : `: ${first.n} test patients, ${(100 * first.prevalence).toFixed(1)} % positive`;
+  const of = first === undefined ? '' : `: ${testedOn(first)}, ${(100 * first.prevalence).toFixed(1)} % positive`;
   const lines = [`${title}${of}`, rule, line(head), rule, ...rows.map((row) => line(row.cells)), rule, ...paired.map(formatDifference)];
   return lines.join('\n');
 }

@@ -2,6 +2,7 @@
 import { basename } from 'node:path';
 import { configToYaml } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
+import { testedOn } from '../report/summary.ts';
 import type { Decision, Evidence, Verdict } from './claims.ts';
 import { type ExpertRow, expertTable } from './experts.ts';
 import { FIGURES } from './figures.ts';
@@ -59,7 +60,7 @@ export interface Reproduction {
     readonly name: string;
     readonly task: string;
     readonly synthetic: boolean;
-    /** Patients per split. */
+    /** Samples per split: patients, or ICU stays. */
     readonly patients: Readonly<Record<string, number>>;
     readonly digest: string;
   };
@@ -147,7 +148,7 @@ export function reproductionMarkdown(reproduction: Reproduction, config: Config,
 
 Written by \`eagrl reproduce\`; every number is from \`reproduction.json\`. Research software, not for clinical use.
 
-${first.n} test patients${cohort.synthetic ? ', generated' : ''}, ${(100 * first.prevalence).toFixed(1)} % positive; ${cohort.patients.train} train, ${cohort.patients.val} validation.
+${testedOn(first)}${cohort.synthetic ? ', generated' : ''}, ${(100 * first.prevalence).toFixed(1)} % positive; ${cohort.patients.train} train, ${cohort.patients.val} validation.
 Seed${seeds.length > 1 ? 's' : ''} ${seeds.join(', ')}; intervals are 2.5 and 97.5 percentiles of ${reproduction.num_bootstrap} resamples of the test patients${
     seeds.length > 1 ? ' and of the seeds' : ''
   }; differences are paired. ${reproduction.devices.join('; ')}.

@@ -15,6 +15,7 @@ import { Context, checkFits, openDevice } from '@eagrl/runtime';
 import { configToYaml, loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { cohortDigest } from '../data/cohort_digest.ts';
+import { subjectsOf } from '../data/splits.ts';
 import { type CohortName, transferCohorts } from '../data/transfer.ts';
 import { readWords } from '../model_source.ts';
 import { collectEnvironment } from '../run/environment.ts';
@@ -223,7 +224,7 @@ function rowsTestedOn(which: 'here' | 'other', config: Config, { cohorts, cells,
     const planned = work.plan.cells.filter((p) => p.cell === cell);
     return { name: cell.name, label: cell.label, group: cell.group, seeds: planned.map((p) => columnsOf(p, cohorts, store)) };
   });
-  const bootstrap = { numBootstrap: config.eval.num_bootstrap, seed: config.seed };
+  const bootstrap = { numBootstrap: config.eval.num_bootstrap, seed: config.seed, subjects: subjectsOf(cohort, cohort.splits.test) };
   const perSeed = seeds.map(
     (_, s) =>
       new Draws(

@@ -2,6 +2,7 @@
  * Plan: rows, verdicts and tables from answers made by hand.
  *   one seed: value and interval are those of bootstrapMetrics, differences those of pairedBootstrap
  *   several seeds: the mean of the seeds, its spread, an interval that seeds which disagree widen; pairing cancels what is common
+ *   people: stays of one patient are drawn together; the row and the document say how many there are
  *   per-patient columns: Jaccard with the expert and with the truth, unread, tokens
  *   verdicts: the rule at each side of its threshold; one no decides; a missing cell keeps a yes back; patients needed
  *   experts and cost: by hand
@@ -104,6 +105,24 @@ describe('several seeds', () => {
   });
   it('refuses cells with unequal numbers of seeds', () => {
     expect(() => new Draws(labels, [...apart, cell('grpo', [columns(s1)])], options)).toThrow('1 seeds');
+  });
+});
+
+describe('people', () => {
+  // Every patient has two stays with the same answer.
+  const twice = <T>(column: readonly T[]) => column.flatMap((x) => [x, x]);
+  const subjects = twice(labels.map((_, i) => `p${i}`));
+  const once = ['eagrl', 'vanilla'].map((name, i) => cell(name, [columns(scores(name, 0.3 - 0.2 * i))]));
+  const stays = once.map((c) => ({ ...c, seeds: c.seeds.map((s) => columns(twice(s.probabilities))) }));
+  const draws = new Draws(twice(labels), stays, { ...options, subjects });
+
+  it('intervals are those of one stay each, and differences too', () => {
+    const [expected, found] = [rowsOf(new Draws(labels, once, options), once, 1), rowsOf(draws, stays, 1)];
+    expect(found[0].stats.auroc!.lower).toBeCloseTo(expected[0].stats.auroc!.lower, 12);
+    expect(found[1].difference!.auroc!.upper).toBeCloseTo(expected[1].difference!.auroc!.upper, 12);
+    expect([draws.n, draws.people]).toEqual([2 * N, N]);
+    expect(found[0]).toMatchObject({ n: 2 * N, people: N });
+    expect(expected[0]).not.toHaveProperty('people');
   });
 });
 
@@ -377,6 +396,8 @@ describe('tables, figures, document', () => {
       for (const e of evidence) expect(text).toContain(`${e.name}: ${e.value < 0 ? '-' : '+'}${Math.abs(e.value).toFixed(3)} [`);
     }
     expect(text).toContain('80 test patients, 33.8 % positive');
+    const stays = { ...reproduction, rows: rows.map((row) => ({ ...row, people: 70 })) };
+    expect(reproductionMarkdown(stays, config, phaseTable(costs))).toContain('80 test stays of 70 patients, 33.8 % positive');
     expect(text).not.toContain('somebody');
     expect(text).toContain('| the eagrl (`eagrl`) |');
     // Published figures are of 200 certain patients: beside ours where ours are those, and nowhere else.

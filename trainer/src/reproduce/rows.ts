@@ -2,7 +2,7 @@
  * From answers to rows. All cells are resampled together: draw b takes the same patients (and, with several seeds, the same seeds) for
  * every cell, so any difference between cells is paired, and any combination of them has an interval.
  *
- *   one seed:  1,000 draws of the test patients with replacement, as `eagrl run` has them
+ *   one seed:  1,000 draws of the test patients with replacement, all rows of each, as `eagrl run` has them
  *   pooled:    each draw also takes as many seeds as there are, with replacement; a cell's value is the mean over the seeds taken
  *
  * The pooled interval holds what a new set of patients and a new seed would change; with three seeds the latter is a coarse guess, which is
@@ -20,7 +20,7 @@ import { type Group, referenceOf } from './matrix.ts';
 export const STATS = [...METRIC_NAMES, 'jaccard', 'truth_jaccard', 'parse_failure_rate', 'tokens'] as const;
 export type Stat = (typeof STATS)[number];
 
-/** One cell at one seed: a column per patient of the test split, all of the same length. Null where nothing is named, read or written. */
+/** One cell at one seed: a row per sample of the test split, all of the same length. Null where nothing is named, read or written. */
 export interface CellColumns {
   readonly probabilities: readonly number[];
   /** Jaccard of the named features with the expert's. */
@@ -40,8 +40,10 @@ export interface Row {
   readonly group: Group;
   /** Null: over all seeds. */
   readonly seed: number | null;
-  /** Test patients, and the share of positives among them. */
+  /** Samples of the test split, and the share of positives among them. */
   readonly n: number;
+  /** Absent where it is n: the samples are ICU stays, and some are of the same patient. */
+  readonly people?: number;
   readonly prevalence: number;
   /** Value with the 2.5 and 97.5 percentiles of its resamples. */
   readonly stats: Statistics;
@@ -105,15 +107,18 @@ export interface CellData {
 /** Every cell's statistics on the data as they are and on every draw, from which all intervals are taken. */
 export class Draws {
   readonly n: number;
+  /** Test patients; fewer than n where some have several samples. */
+  readonly people: number;
   readonly prevalence: number;
   readonly #values = new Map<string, { readonly observed: number; readonly draws: Float64Array }>();
 
   /**
-   * @param labels (N) of the test patients; @param cells with equally many seeds each.
+   * @param labels (N) of the test split; @param cells with equally many seeds each; `subjects` of the options: whose each row is.
    * @throws RangeError as classificationMetrics, or when columns differ in length.
    */
   constructor(labels: readonly number[], cells: readonly CellData[], options: BootstrapOptions = {}) {
     this.n = labels.length;
+    this.people = options.subjects === undefined ? this.n : new Set(options.subjects).size;
     this.prevalence = labels.reduce((a, b) => a + b, 0) / labels.length;
     const numSeeds = cells[0]?.seeds.length ?? 0;
     for (const { name, seeds } of cells) {
@@ -207,6 +212,7 @@ export function rowsOf(draws: Draws, cells: readonly Omit<CellData, 'seeds'>[], 
       group,
       seed,
       n: draws.n,
+      ...(draws.people < draws.n ? { people: draws.people } : {}),
       prevalence: draws.prevalence,
       stats: gather((stat) => draws.of(name, stat)),
       seed_std: own.length < 2 ? null : gather((stat) => spread(own.map((row) => row.stats[stat]?.value))),

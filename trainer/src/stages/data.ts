@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/schema.ts';
 import { LABS } from '../data/lab_dictionary.ts';
-import { SPLIT_NAMES } from '../data/splits.ts';
+import { SPLIT_NAMES, subjectsOf } from '../data/splits.ts';
 import type { FlowRow } from '../data/tjh.ts';
 import { readWords } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
@@ -30,10 +30,16 @@ export function checkLengths(
   return { longest, median: lengths[lengths.length >> 1] };
 }
 
-function describeSplit({ splits, patients }: Cohort, split: SplitName): string {
-  const labels = new Map(patients.map((p) => [p.id, p.label]));
-  const positives = splits[split].filter((id) => labels.get(id) === 1).length;
-  return `${split}: ${splits[split].length} patients, ${positives} positive`;
+/** `140 patients`, or where a sample is an ICU stay `600 ICU stays of 512 patients`. */
+function describeSamples(cohort: Cohort, ids: readonly string[]): string {
+  if (cohort.patients.every(({ subject }) => subject === undefined)) return `${ids.length} patients`;
+  return `${ids.length} ICU stays of ${new Set(subjectsOf(cohort, ids)).size} patients`;
+}
+
+function describeSplit(cohort: Cohort, split: SplitName): string {
+  const ids = cohort.splits[split];
+  const labels = new Map(cohort.patients.map((p) => [p.id, p.label]));
+  return `${split}: ${describeSamples(cohort, ids)}, ${ids.filter((id) => labels.get(id) === 1).length} positive`;
 }
 
 /** One line per rule: what it left, and what it took from the rule before it. */
@@ -45,9 +51,11 @@ function describeFlow(flow: readonly FlowRow[]): string[] {
   });
 }
 
-function describe({ cohort, flow, audit, caveats }: LoadedCohort): string[] {
+/** What `eagrl data prepare` and `validate` say of a cohort, line by line. */
+export function describe({ cohort, flow, audit, caveats }: LoadedCohort): string[] {
+  const everyone = cohort.patients.map(({ id }) => id);
   return [
-    `cohort ${cohort.name}, task ${cohort.task}: ${cohort.patients.length} patients, ${cohort.features.length} features`,
+    `cohort ${cohort.name}, task ${cohort.task}: ${describeSamples(cohort, everyone)}, ${cohort.features.length} features`,
     ...describeFlow(flow ?? []),
     ...audit.map(({ check, rows }) => `  audit, ${check}: ${rows}`),
     ...SPLIT_NAMES.map((s) => describeSplit(cohort, s)),

@@ -1,5 +1,6 @@
 /** The rows of the table that every run ends with, from what each predictor said of the test patients. */
 import type { Config } from '../config/schema.ts';
+import { subjectsOf } from '../data/splits.ts';
 import { type Interval, pairedBootstrap } from '../metrics/bootstrap.ts';
 import type { MetricName } from '../metrics/classification.ts';
 import type { EvalName, EvalRow, PairedDifference } from '../report/summary.ts';
@@ -27,7 +28,8 @@ const PAIRS: readonly (readonly [EvalName, EvalName])[] = [
 /** What one predictor said; null where it names nothing, or nothing is parsed. */
 export interface Said {
   readonly name: EvalName;
-  readonly columns: Pick<Predictions, 'ids' | 'labels' | 'probabilities'>;
+  /** `subjects`: whose each row is. */
+  readonly columns: Pick<Predictions, 'ids' | 'labels' | 'probabilities'> & { readonly subjects: readonly string[] };
   readonly jaccard: number | null;
   readonly parseFailureRate: number | null;
 }
@@ -35,16 +37,17 @@ export interface Said {
 /** The policies, the expert and, for a generated cohort, its own probabilities; in the table's order. */
 export function saidBy(cohort: Cohort, expert: ExpertResult, predictions: Readonly<Record<PolicyName, Predictions>>): Said[] {
   const { ids, labels } = predictions.zero_shot;
+  const subjects = subjectsOf(cohort, ids);
   const given = (name: EvalName, by: Readonly<Record<string, number>>): Said => ({
     name,
-    columns: { ids, labels, probabilities: ids.map((id) => by[id]) },
+    columns: { ids, labels, subjects, probabilities: ids.map((id) => by[id]) },
     jaccard: null,
     parseFailureRate: null,
   });
   return [
     ...POLICIES.map(({ name, answer }): Said => {
       const p = predictions[name];
-      return { name, columns: p, jaccard: answer === 'number' ? null : p.jaccard, parseFailureRate: p.parseFailureRate };
+      return { name, columns: { ...p, subjects }, jaccard: answer === 'number' ? null : p.jaccard, parseFailureRate: p.parseFailureRate };
     }),
     given('expert', expert.probabilities),
     ...(cohort.truth ? [given('bayes', cohort.truth.bayes)] : []),
@@ -55,10 +58,9 @@ export function saidBy(cohort: Cohort, expert: ExpertResult, predictions: Readon
 export function pairedDifferences(rows: readonly Said[], config: Pick<Config, 'eval' | 'seed'>): PairedDifference[] {
   const of = (name: EvalName) => rows.find((r) => r.name === name)!.columns;
   return PAIRS.map(([better, than]) => {
-    const { auroc } = pairedBootstrap(of(better).labels, of(better).probabilities, of(than).probabilities, {
-      numBootstrap: config.eval.num_bootstrap,
-      seed: config.seed,
-    });
+    const { labels, subjects, probabilities } = of(better);
+    const options = { numBootstrap: config.eval.num_bootstrap, seed: config.seed, subjects };
+    const { auroc } = pairedBootstrap(labels, probabilities, of(than).probabilities, options);
     return { better, than, metric: 'auroc', difference: auroc.value, lower: auroc.lower, upper: auroc.upper };
   });
 }
@@ -71,8 +73,10 @@ export function evalRow(
   const intervals = score(columns, config.eval, config.seed);
   const { auroc, auprc, brier } = intervals;
   const n = columns.labels.length;
+  const people = new Set(columns.subjects).size;
   const row = {
     n,
+    ...(people < n ? { people } : {}),
     prevalence: columns.labels.reduce<number>((a, b) => a + b, 0) / n,
     auroc: auroc.value,
     auroc_lower: auroc.lower,

@@ -125,11 +125,11 @@ export function jaccardOf(named: { readonly indices: readonly number[]; readonly
   return attentionReward([...named.indices, ...Array.from({ length: named.unknown }, (_, i) => -1 - i)], expert);
 }
 
-/** Every metric with its bootstrap interval. */
+/** Every metric with its bootstrap interval; people are drawn, and `subjects` says whose each row is. */
 export function score(
-  predictions: Pick<Predictions, 'labels' | 'probabilities'>,
+  { labels, probabilities, subjects }: Pick<Predictions, 'labels' | 'probabilities'> & { readonly subjects: readonly string[] },
   config: Config['eval'],
   seed: number,
 ): Record<MetricName, Interval> {
-  return bootstrapMetrics(predictions.labels, predictions.probabilities, { numBootstrap: config.num_bootstrap, seed });
+  return bootstrapMetrics(labels, probabilities, { numBootstrap: config.num_bootstrap, seed, subjects });
 }
