@@ -30,7 +30,7 @@ export interface Evidence extends Bounds {
   readonly name: string;
   readonly threshold: number;
   readonly decision: Decision;
-  /** Test patients at which an interval around the same value would just leave the threshold; null when it has left it. */
+  /** Test patients at which the interval would leave the threshold; null when it has left it, and when no number would do. */
   readonly patients_needed: number | null;
 }
 
@@ -130,13 +130,24 @@ export function decide({ lower, upper }: Pick<Bounds, 'lower' | 'upper'>, thresh
   return upper < threshold ? 'not confirmed' : 'cannot be said';
 }
 
+/** More test patients than there are people: if these do not settle a contrast, none do. */
+const EVERYBODY = 1e10;
+
 /**
- * Patients for an interval of the same value to leave the threshold: its distance from it, d, and half its width, h, which shrinks with the
- * square root of n: n (h / d)^2, rounded up. Infinity at d = 0.
+ * Test patients, more than the `n` there are, at which an interval leaves the threshold while the values of each seed stay what they are;
+ * Infinity where none do: the seeds alone spread across the threshold, or the value lies on it. With one seed that is n (h / d)^2, d the
+ * value's distance from the threshold, h that of the interval's bound on this side. @param at the interval at so many test patients
  */
-export function patientsNeeded({ value, lower, upper }: Bounds, threshold: number, n: number): number {
-  const distance = Math.abs(value - threshold);
-  return distance === 0 ? Number.POSITIVE_INFINITY : Math.ceil(n * ((upper - lower) / 2 / distance) ** 2);
+export function patientsNeeded(at: (people: number) => Pick<Bounds, 'lower' | 'upper'>, threshold: number, n: number): number {
+  const settled = (people: number) => decide(at(people), threshold) !== 'cannot be said';
+  if (!settled(EVERYBODY)) return Number.POSITIVE_INFINITY;
+  let [low, high] = [n, EVERYBODY];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (settled(middle)) high = middle;
+    else low = middle;
+  }
+  return high;
 }
 
 /** Every claim judged by the cells there are. */
@@ -149,7 +160,8 @@ export function judge(draws: Draws, claims: readonly Claim[] = CLAIMS): Verdict[
       .map((c): Evidence => {
         const bounds = draws.combine(c.terms, c.of);
         const decision = decide(bounds, c.threshold);
-        const needed = decision === 'cannot be said' ? patientsNeeded(bounds, c.threshold, draws.n) : null;
+        const at = (people: number) => draws.combine(c.terms, c.of, people);
+        const needed = decision === 'cannot be said' ? patientsNeeded(at, c.threshold, draws.people) : null;
         return {
           name: c.name,
           ...bounds,
@@ -159,7 +171,7 @@ export function judge(draws: Draws, claims: readonly Claim[] = CLAIMS): Verdict[
         };
       });
     const decision = overall(evidence, missing.length > 0 || contrasts.length === 0);
-    return { id, claim: claim.claim, rule, decision, evidence, missing, needed: neededFor(decision, evidence, missing) };
+    return { id, claim: claim.claim, rule, decision, evidence, missing, needed: neededFor(decision, evidence, missing, draws.numSeeds) };
   });
 }
 
@@ -169,7 +181,7 @@ function overall(evidence: readonly Evidence[], incomplete: boolean): Decision {
   return !incomplete && evidence.every((e) => e.decision === 'confirmed') ? 'confirmed' : 'cannot be said';
 }
 
-function neededFor(decision: Decision, evidence: readonly Evidence[], missing: readonly string[]): string {
+function neededFor(decision: Decision, evidence: readonly Evidence[], missing: readonly string[], numSeeds: number): string {
   if (decision === 'confirmed') return 'nothing on this cohort; other cohorts and a larger policy';
   if (decision === 'not confirmed') return 'another policy or other settings: more patients would only narrow the interval';
   const parts: string[] = [];
@@ -177,14 +189,16 @@ function neededFor(decision: Decision, evidence: readonly Evidence[], missing: r
   const open = evidence.filter((e) => e.decision === 'cannot be said');
   // One contrast below its threshold is enough for a no; a yes needs all of them.
   const below = open.filter((e) => e.value < e.threshold);
-  const patients = (below.length > 0 ? below : open).map((e) => e.patients_needed ?? Number.POSITIVE_INFINITY);
+  const asked = below.length > 0 ? below : open;
+  const patients = asked.map((e) => e.patients_needed ?? Number.POSITIVE_INFINITY);
   const enough = below.length > 0 ? Math.min(...patients) : Math.max(...patients);
   if (open.length > 0) {
-    parts.push(
-      Number.isFinite(enough)
-        ? `about ${enough} test patients: if the differences stay what they are, the claim is then ${below.length > 0 ? 'not confirmed' : 'confirmed'}`
-        : 'a difference: at least one is exactly at its threshold, which no number of patients can settle',
-    );
+    const then = below.length > 0 ? 'not confirmed' : 'confirmed';
+    if (Number.isFinite(enough)) {
+      parts.push(`about ${enough} test patients: if the differences stay what they are, the claim is then ${then}`);
+    } else if (numSeeds > 1 && asked.every((e) => e.value !== e.threshold)) {
+      parts.push(`more seeds: the differences of these ${numSeeds} spread so far that no number of test patients makes it ${then}`);
+    } else parts.push('a difference: at least one is at its threshold, which no number of patients can settle');
   }
   return parts.join('; and ');
 }

@@ -4,7 +4,8 @@
  *   several seeds: the mean of the seeds, its spread, an interval that seeds which disagree widen; pairing cancels what is common
  *   people: stays of one patient are drawn together; the row and the document say how many there are
  *   per-patient columns: Jaccard with the expert and with the truth, unread, tokens
- *   verdicts: the rule at each side of its threshold; one no decides; a missing cell keeps a yes back; patients needed
+ *   verdicts: the rule at each side of its threshold; one no decides; a missing cell keeps a yes back; patients needed,
+ *     against the same cohort so many times over, and where the seeds alone leave it open
  *   experts and cost: by hand
  *   tables: only what the rows hold, escapes, EAG-RL above other groups; figures and REPRODUCTION.md hold the rows' numbers
  */
@@ -169,10 +170,70 @@ describe('verdicts', () => {
     expect(decide({ lower: 0, upper: 0.2 }, 0)).toBe('cannot be said');
     expect(decide({ lower: -0.019, upper: -0.001 }, -0.02)).toBe('confirmed');
   });
-  it('patients needed: half width 0.06 around 0.02 takes nine times as many', () => {
-    expect(patientsNeeded({ value: 0.02, lower: -0.04, upper: 0.08 }, 0, 100)).toBe(900);
-    expect(patientsNeeded({ value: 0.05, lower: -0.01, upper: 0.11 }, 0.03, 100)).toBe(900);
-    expect(patientsNeeded({ value: 0, lower: -0.1, upper: 0.1 }, 0, 100)).toBe(Number.POSITIVE_INFINITY);
+  it('patients needed, one seed: a bound 0.06 below a value of 0.02 takes nine times as many; a value on the threshold, none', () => {
+    const at =
+      (value: number, below: number, above: number) =>
+      (people: number): Bounds => ({
+        value,
+        lower: value - below * Math.sqrt(100 / people),
+        upper: value + above * Math.sqrt(100 / people),
+      });
+    expect(patientsNeeded(at(0.02, 0.061, 0.01), 0, 100)).toBe(931); // 100 (0.061 / 0.02)^2 = 930.25
+    expect(patientsNeeded(at(0.02, 0.061, 0.07), 0.031, 100)).toBe(4050); // upwards: 100 (0.07 / 0.011)^2 = 4049.6
+    expect(patientsNeeded(at(0, 0.1, 0.1), 0, 100)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  describe('patients needed, several seeds', () => {
+    const contrast: Claim = {
+      id: 'i',
+      claim: 'c',
+      rule: 'r',
+      contrasts: [
+        {
+          name: 'c',
+          threshold: 0,
+          terms: [
+            ['eagrl', 'auroc'],
+            ['grpo', 'auroc'],
+          ],
+          of: ([x, y]) => x - y,
+        },
+      ],
+    };
+    const times = <T>(column: readonly T[], k: number) => Array.from({ length: k }, () => column).flat();
+    /** The same answers of k times as many patients; three seeds of EAG-RL, one of GRPO thrice. */
+    const drawsOf = (skills: readonly number[], k = 1) => {
+      const seeds = skills.map((skill, i) => columns(times(scores(`patients needed ${i}`, skill), k)));
+      const rival = columns(times(scores('rival', 0.16), k));
+      return new Draws(times(labels, k), [cell('eagrl', seeds), cell('grpo', [rival, rival, rival])], options);
+    };
+    const differences = (draws: Draws) => judge(draws, [contrast])[0];
+    const seedBySeed = (skills: readonly number[]) =>
+      skills.map((skill, i) => auroc(labels, scores(`patients needed ${i}`, skill)) - auroc(labels, scores('rival', 0.16)));
+
+    it('seeds on one side of the threshold: the cohort so many times over is decided, two thirds of that are not', () => {
+      const skills = [0.18, 0.2, 0.2];
+      expect(Math.min(...seedBySeed(skills))).toBeGreaterThan(0);
+      const verdict = differences(drawsOf(skills));
+      const [{ decision, value, patients_needed: needed }] = verdict.evidence;
+      expect([decision, value > 0]).toEqual(['cannot be said', true]);
+      const k = (needed as number) / N;
+      expect(k).toBeGreaterThan(4);
+      expect(differences(drawsOf(skills, Math.ceil(1.3 * k))).decision).toBe('confirmed');
+      expect(differences(drawsOf(skills, Math.floor(0.7 * k))).decision).toBe('cannot be said');
+      expect(verdict.needed).toBe(`about ${needed} test patients: if the differences stay what they are, the claim is then confirmed`);
+    });
+    it('one seed of three on the other side: no number of patients, however small the spread against their part', () => {
+      const skills = [0.13, 0.24, 0.27];
+      expect(seedBySeed(skills).map(Math.sign).sort()).toEqual([-1, 1, 1]);
+      const verdict = differences(drawsOf(skills));
+      const [{ value, decision, patients_needed: needed }] = verdict.evidence;
+      expect([value > 0, decision, needed]).toEqual([true, 'cannot be said', null]);
+      expect(verdict.needed).toBe(
+        'more seeds: the differences of these 3 spread so far that no number of test patients makes it confirmed',
+      );
+      expect(differences(drawsOf(skills, 20)).decision).toBe('cannot be said');
+    });
   });
 
   const strong = cell('eagrl', [columns(scores('s', 0.4))]);
@@ -213,7 +274,10 @@ describe('verdicts', () => {
     const { value, lower, upper } = draws.of('eagrl', 'auroc')!;
     const needed = (...thresholds: readonly number[]) =>
       judge(draws, [{ id: 'i', claim: 'c', rule: 'r', contrasts: thresholds.map(contrast) }])[0].needed;
-    const patients = (threshold: number) => patientsNeeded({ value, lower, upper }, threshold, N);
+    const patients = (threshold: number) => {
+      const bound = threshold < value ? lower : upper;
+      return Math.ceil(N * ((bound - value) / (threshold - value)) ** 2);
+    };
     const [near, far] = [value - 0.001, value - 0.01];
     expect(needed(near, far)).toBe(
       `about ${patients(near)} test patients: if the differences stay what they are, the claim is then confirmed`,

@@ -110,7 +110,10 @@ export class Draws {
   /** Test patients; fewer than n where some have several samples. */
   readonly people: number;
   readonly prevalence: number;
-  readonly #values = new Map<string, { readonly observed: number; readonly draws: Float64Array }>();
+  readonly numSeeds: number;
+  readonly #values = new Map<string, { readonly observed: number; readonly perSeed: readonly number[]; readonly draws: Float64Array }>();
+  /** Of each draw. */
+  readonly #seeds: (readonly number[])[] = [];
 
   /**
    * @param labels (N) of the test split; @param cells with equally many seeds each; `subjects` of the options: whose each row is.
@@ -121,6 +124,7 @@ export class Draws {
     this.people = options.subjects === undefined ? this.n : new Set(options.subjects).size;
     this.prevalence = labels.reduce((a, b) => a + b, 0) / labels.length;
     const numSeeds = cells[0]?.seeds.length ?? 0;
+    this.numSeeds = numSeeds;
     for (const { name, seeds } of cells) {
       if (seeds.length !== numSeeds) throw new RangeError(`rows: cell ${name} has ${seeds.length} seeds, others ${numSeeds}`);
     }
@@ -128,15 +132,17 @@ export class Draws {
     const allRows = Uint32Array.from(labels, (_, i) => i);
     const allSeeds = Array.from({ length: numSeeds }, (_, s) => s);
     for (const cell of cells) {
-      const observed = statistics(labels, cell, allRows, allSeeds);
-      for (const [stat, value] of Object.entries(observed)) {
-        this.#values.set(`${cell.name} ${stat}`, { observed: value, draws: new Float64Array(numBootstrap) });
+      const single = allSeeds.map((s) => statistics(labels, cell, allRows, [s]));
+      for (const [stat, observed] of Object.entries(statistics(labels, cell, allRows, allSeeds))) {
+        const perSeed = single.map((values) => values[stat as Stat] as number);
+        this.#values.set(`${cell.name} ${stat}`, { observed, perSeed, draws: new Float64Array(numBootstrap) });
       }
     }
     // A stream apart from the patients', so that one seed gives the draws of bootstrapMetrics.
     const random = splitMix32((options.seed ?? 0) ^ 0x5eed5);
     resample(labels, options, (draw, rows) => {
       const seeds = numSeeds === 1 ? allSeeds : allSeeds.map(() => Math.floor(random() * numSeeds));
+      this.#seeds.push(seeds);
       for (const cell of cells) {
         for (const [stat, value] of Object.entries(statistics(labels, cell, rows, seeds))) {
           this.#values.get(`${cell.name} ${stat}`)!.draws[draw] = value;
@@ -154,18 +160,34 @@ export class Draws {
     return this.has(cell, stat) ? this.combine([[cell, stat]], ([value]) => value) : null;
   }
 
-  /** Interval of a function of several statistics, each draw's taken together. @throws Error when one is missing. */
-  combine(terms: readonly (readonly [cell: string, stat: Stat])[], of: (values: readonly number[]) => number): Bounds {
+  /**
+   * Interval of a function of several statistics, each draw's taken together; `people`: as if there were so many test patients. What a
+   * draw owes to its patients, its value less that of its seeds on all patients, then shrinks with the square root of their number; what
+   * it owes to its seeds stays. @throws Error when a statistic is missing.
+   */
+  combine(
+    terms: readonly (readonly [cell: string, stat: Stat])[],
+    of: (values: readonly number[]) => number,
+    people = this.people,
+  ): Bounds {
     const found = terms.map(([cell, stat]) => {
       const values = this.#values.get(`${cell} ${stat}`);
       if (values === undefined) throw new Error(`rows: cell ${cell} has no ${stat}`);
       return values;
     });
-    const draws = found[0].draws.map((_, b) => of(found.map((f) => f.draws[b])));
+    const shrink = Math.sqrt(this.people / people);
+    const draws = found[0].draws.map((_, b) => {
+      const drawn = of(found.map((f) => f.draws[b]));
+      if (shrink === 1) return drawn;
+      const held = of(found.map((f) => meanOf(this.#seeds[b].map((s) => f.perSeed[s]))));
+      return held + shrink * (drawn - held);
+    });
     const { value, lower, upper } = summarise(of(found.map((f) => f.observed)), draws);
     return { value, lower, upper };
   }
 }
+
+const meanOf = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** Means over the given seeds (repeats count) on the given rows. */
 function statistics(labels: readonly number[], cell: CellData, rows: Uint32Array, seeds: readonly number[]): Partial<Record<Stat, number>> {
@@ -189,7 +211,7 @@ function statistics(labels: readonly number[], cell: CellData, rows: Uint32Array
   const means: Partial<Record<Stat, number>> = {};
   for (const stat of STATS) {
     const values = seeds.map((s) => perSeed.get(s)?.[stat]);
-    if (values.every((v) => v !== undefined)) means[stat] = values.reduce((a, b) => a + b, 0) / values.length;
+    if (values.every((v) => v !== undefined)) means[stat] = meanOf(values);
   }
   return means;
 }
