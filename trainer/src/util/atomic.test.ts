@@ -57,6 +57,15 @@ describe('writeDirectoryAtomic', () => {
     expect(readFileSync(join(path, 'weights'), 'utf8')).toBe('new');
     expect(readdirSync(folder).filter((name) => name.startsWith('checkpoint-1'))).toEqual(['checkpoint-1']);
   });
+  it.each(['slash', 'there'])('a path that ends in a slash, folder %s: the same', async (name) => {
+    const parent = join(folder, 'slashes', name);
+    const target = join(parent, 'out');
+    if (name === 'there') mkdirSync(target, { recursive: true });
+    await writeDirectoryAtomic(`${target}/`, (beside) => writeFileSync(join(beside, 'weights'), 'new'));
+    expect(readFileSync(join(target, 'weights'), 'utf8')).toBe('new');
+    expect(readdirSync(parent)).toEqual(['out']);
+    expect(readdirSync(target)).toEqual(['weights']);
+  });
   it('a fill that fails leaves the old folder', async () => {
     const full = Object.assign(new Error('no space'), { code: 'ENOSPC' });
     await expect(

@@ -3,7 +3,7 @@
  * moment leaves the old content or the new one, and at worst a `.tmp-<pid>` beside it, which `--resume` removes.
  */
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { StorageError } from './errors.ts';
 
 const refusals: Readonly<Record<string, string>> = {
@@ -73,7 +73,9 @@ function fsyncTree(folder: string): void {
  * An older folder of that name is moved aside first and removed last; {@link recoverDirectory} mends a kill between the two renames.
  * @throws StorageError when the disk refuses; the old folder is intact.
  */
-export async function writeDirectoryAtomic(path: string, fill: (beside: string) => void | Promise<void>): Promise<void> {
+export async function writeDirectoryAtomic(folder: string, fill: (beside: string) => void | Promise<void>): Promise<void> {
+  // Without a slash at the end, behind which `beside` and `old` would lie inside.
+  const path = resolve(folder);
   const beside = `${path}.tmp-${process.pid}`;
   const old = `${path}.old`;
   try {
