@@ -3,7 +3,7 @@
  *   given log-probs: 8 rollouts of 1 to 80 tokens, 300 in all (two blocks of the kernel); GRPO and DAPO, with and without KL, one upper
  *     clip for all and one per rollout; loss, gradient with respect to the log-probs, clip shares, KL
  *   through a model: rlGradients, the trainer's own step, on the tiny Qwen2 of transformer.py at temperature 0.9, cut into packs of at
- *     most 16 tokens; loss, clip shares, KL, gradient of every parameter
+ *     most 16 tokens; loss with and without its KL, clip shares, KL, gradient of every parameter
  *   advantages: groups of four, one of equal rewards
  * Tolerances. Given log-probs: those of transcendental functions per gradient and of a reduction for sums (test/lib). Through the model:
  * 1e-4 relative, as in transformer.test.ts. Clip shares count tokens and are equal; the generator keeps ratios off the edges.
@@ -119,15 +119,16 @@ describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) 
       clipHigh: Float32Array.from(clipHighOf(want, step)),
     };
     // rlGradients reads ctx and model of a policy and nothing else.
-    const result = await rlGradients({ ctx, model } as Policy, batch, {
+    const options = {
       learningRate: 0,
       clipLow: want.epsilon_low,
       klBeta: want.beta,
       lossType: want.loss_type,
       temperature: step.temperature,
       maxTokens: 16,
-    });
-    assertClose([result.loss, result.kl], [want.loss, want.kl as number], { ...THROUGH_MODEL, label: 'loss, kl' });
+    };
+    const result = await rlGradients({ ctx, model } as Policy, batch, options);
+    assertClose([result.loss, result.kl as number], [want.loss, want.kl as number], { ...THROUGH_MODEL, label: 'loss, kl' });
     assertClose([result.clipLowRatio, result.clipHighRatio], [want.clip_low, want.clip_high], { rel: 1e-12, abs: 0, label: 'clip shares' });
     const { tensors } = parseSafetensors(readFileSync(at(want.gradients)));
     const grads = await model.params.readGrads();
@@ -137,6 +138,10 @@ describe.each(['wasm', 'webgpu-software', 'reference'] as const)('%s', (device) 
       expect(got.length, name).toBe(expected.length);
       expect(relRms(got, expected), name).toBeLessThan(THROUGH_MODEL.rel);
     }
+    // The policy loss is the loss without its KL, weighted as the loss type says.
+    const { loss } = await rlGradients({ ctx, model } as Policy, batch, { ...options, klBeta: 0 });
+    expect(result.policyLoss).toBe(loss);
+    expect(result.loss).not.toBe(loss);
     model.destroy();
   });
 });

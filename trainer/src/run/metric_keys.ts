@@ -3,8 +3,9 @@
  * refuses any other key. Names are TRL's; `<name>`, `<dataset>`, `<task>` stand for one path part.
  */
 export const METRIC_KEYS: Readonly<Record<string, string>> = {
-  loss: 'what the optimiser minimised: SFT -mean log-prob over the target tokens of the step; RL policy_loss + beta kl; expert bce_loss + decov * decov_loss',
-  policy_loss: '-mean over completion tokens of min(r A, clip(r, 1 - epsilon, 1 + epsilon_high) A), r = pi / pi_old',
+  loss: 'what the optimiser minimised: SFT -mean log-prob over the target tokens of the step; RL policy_loss + beta times the KL of each token, weighted alike; expert bce_loss + decov * decov_loss',
+  policy_loss:
+    '-mean over completion tokens (loss_type grpo: over completions of their token means) of min(r A, clip(r, 1 - epsilon, 1 + epsilon_high) A), r = pi / pi_old; mean over the updates of the step',
   bce_loss: 'mean over patients of -(y log p + (1 - y) log(1 - p))',
   decov_loss: '1/2 (||C||_F^2 - ||diag C||^2), C = channel covariance over the batch, summed over tokens',
   val_auroc: 'AUROC of the expert on the validation split after the epoch',
@@ -13,7 +14,7 @@ export const METRIC_KEYS: Readonly<Record<string, string>> = {
   frac_reward_zero_std: 'share of groups whose rewards are all equal: they teach nothing',
   'rewards/<name>/mean': 'mean of one part of the reward (classification, attention; overlong where `rl.soft_punish_cache` is on)',
   'rewards/<name>/std': 'standard deviation of one part of the reward',
-  kl: 'mean over completion tokens of exp(d) - d - 1, d = log pi_ref - log pi',
+  kl: 'mean over completion tokens of exp(d) - d - 1, d = log pi_ref - log pi, pi_ref the policy before Stage 2; only where `rl.beta` is above 0',
   entropy: 'mean over completion tokens of -sum_v pi(v) log pi(v), in nats',
   grad_norm: 'L2 norm of all gradients together, before clipping',
   learning_rate: 'of the step just taken',

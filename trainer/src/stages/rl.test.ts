@@ -1,6 +1,7 @@
 /**
- * Plan: dynamic sampling inside a step of Stage 2, with the shipped base policy on wasm.
- *   answers too short to be read all earn the same: every round is drawn, the step warns, and takes the prompts of the first round
+ * Plan: a step of Stage 2, with the shipped base policy on wasm.
+ *   KL is logged with a reference policy and not without; there the loss is more than the policy loss
+ *   dynamic sampling: answers too short to be read all earn the same: every round is drawn, the step warns, and takes the prompts of the first round
  *   with room to answer: each group that is trained on has rewards that differ, and the over-long penalty stands in the reward
  */
 import { Context, openDevice } from '@eagrl/runtime';
@@ -12,7 +13,7 @@ import { meanAndStd } from '../rewards/advantages.ts';
 import { overlongPenalty, totalReward } from '../rewards/rewards.ts';
 import { BASE_POLICY, loadPolicy, readModelFolder } from '../run/model_folder.ts';
 import { taskOf } from '../tasks/configured.ts';
-import { type ScoredRollout, trainRl } from './rl.ts';
+import { type ScoredRollout, trainRl, withReference } from './rl.ts';
 
 const backend = await openDevice({ device: 'wasm' });
 afterAll(() => backend.destroy());
@@ -24,24 +25,27 @@ async function oneStep(overrides: readonly string[]) {
   const rollouts: ScoredRollout[] = [];
   let metrics: Readonly<Record<string, number>> = {};
   await withPolicy(loadPolicy(new Context(backend), readModelFolder(BASE_POLICY)), (policy) =>
-    trainRl({
-      policy,
-      task: taskOf(cohort, config),
-      expertFeatures: Object.fromEntries(cohort.patients.map((p) => [p.id, [0, 1, 2]])),
-      config,
-      run: {
-        phase: 'rl',
-        maxTokens: 4096,
-        checkpointEvery: 100,
-        checkpoints: { restore: async () => null, save: async () => {} },
-        log: (_step, values) => {
-          metrics = values;
+    withReference(policy, config, (reference) =>
+      trainRl({
+        policy,
+        reference,
+        task: taskOf(cohort, config),
+        expertFeatures: Object.fromEntries(cohort.patients.map((p) => [p.id, [0, 1, 2]])),
+        config,
+        run: {
+          phase: 'rl',
+          maxTokens: 4096,
+          checkpointEvery: 100,
+          checkpoints: { restore: async () => null, save: async () => {} },
+          log: (_step, values) => {
+            metrics = values;
+          },
+          warn: (message) => warnings.push(message),
+          progress: () => {},
         },
-        warn: (message) => warnings.push(message),
-        progress: () => {},
-      },
-      onRollouts: (_step, scored) => rollouts.push(...scored),
-    }),
+        onRollouts: (_step, scored) => rollouts.push(...scored),
+      }),
+    ),
   );
   return { config, warnings, rollouts, metrics };
 }
@@ -76,4 +80,13 @@ it('trains on groups whose rewards differ; R holds the over-long penalty', async
     expect(r.reward).toBeCloseTo(totalReward(r.classification, r.attention, config.reward) + penalty, 5);
   }
   expect(rollouts.some((r) => overlongPenalty(r.numTokens, 120, 100) < 0)).toBe(true);
+});
+
+it('logs kl with a reference policy alone; where there is none the whole loss is the policy loss', async () => {
+  const { metrics: without } = await oneStep([]);
+  expect(without).not.toHaveProperty('kl');
+  expect(without.policy_loss).toBe(without.loss);
+  const { metrics } = await oneStep(['--rl.beta', '0.5', '--rl.loss_type', 'grpo']);
+  expect(metrics.kl).toBeGreaterThan(0); // the second update: the first has moved the policy
+  expect(metrics.loss).toBeGreaterThan(metrics.policy_loss);
 });

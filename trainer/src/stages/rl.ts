@@ -161,7 +161,7 @@ export async function trainRl(inputs: RlInputs): Promise<void> {
     const metrics = {
       ...rewardMetrics(sampled, rl),
       ...clip.metrics,
-      ...updateMetrics(updates, rl.beta),
+      ...updateMetrics(updates),
       ...completionMetrics(rollouts),
       learning_rate: rate,
       step_time: (finished - started) / 1000,
@@ -333,13 +333,15 @@ function rewardMetrics(sampled: readonly ScoredGroup[], { soft_punish_cache: cac
   };
 }
 
-function updateMetrics(updates: readonly RlStepResult[], klBeta: number): Record<string, number> {
+function updateMetrics(updates: readonly RlStepResult[]): Record<string, number> {
   const low = updates.map((u) => u.clipLowRatio);
   const high = updates.map((u) => u.clipHighRatio);
+  const kl = updates.flatMap((u) => (u.kl === null ? [] : [u.kl]));
   return {
     loss: mean(updates.map((u) => u.loss)),
-    policy_loss: mean(updates.map((u) => u.loss)) - klBeta * mean(updates.map((u) => u.kl)),
-    kl: mean(updates.map((u) => u.kl)),
+    policy_loss: mean(updates.map((u) => u.policyLoss)),
+    // Without a reference there is no KL: the distance from the sampling policy is another thing.
+    ...(kl.length > 0 ? { kl: mean(kl) } : {}),
     grad_norm: mean(updates.map((u) => u.gradNorm)),
     'clip_ratio/low_mean': mean(low),
     'clip_ratio/low_min': Math.min(...low),

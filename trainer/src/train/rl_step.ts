@@ -30,9 +30,11 @@ export interface RlStepOptions {
 }
 
 export interface RlStepResult {
-  /** Policy loss + klBeta kl, weighted as the loss type says. */
+  /** Policy loss + klBeta KL, both weighted as the loss type says. */
   readonly loss: number;
-  readonly kl: number;
+  readonly policyLoss: number;
+  /** Mean over the completion tokens; null without a reference. */
+  readonly kl: number | null;
   readonly gradNorm: number;
   readonly numTokens: number;
   readonly numTargets: number;
@@ -63,6 +65,7 @@ export async function rlGradients(policy: Policy, batch: RlBatch, options: RlSte
   if (options.klBeta > 0 && !batch.refLogprobs) throw new Error('rl: klBeta above 0 needs refLogprobs, got none');
   model.trainable.zeroGrad();
   const stats: Promise<Float32Array>[] = [];
+  const withoutKl: Promise<Float32Array>[] = [];
   let numTokens = 0;
   let numTargets = 0;
   for (const pack of splitPacks(batch.groups, options.maxTokens)) {
@@ -73,27 +76,27 @@ export async function rlGradients(policy: Policy, batch: RlBatch, options: RlSte
       const hidden = model.forward(pack);
       const { logprobs } = lmHeadLogprobs(ctx, hidden, model.headWeight, pack.targets, { temperature: options.temperature });
       const old = ctx.from(packTokens(pack, batch.oldLogprobs));
-      const result = clippedRatio(
-        ctx,
-        {
-          logprobs,
-          oldLogprobs: old,
-          refLogprobs: batch.refLogprobs ? ctx.from(packTokens(pack, batch.refLogprobs)) : old,
-          rollout: ctx.from(pack.completionOf),
-          weights: ctx.from(Float32Array.from(pack.completionOf, (c) => perCompletion[c])),
-          table: ctx.from(table, [batch.advantages.length, 2]),
-        },
-        options,
-      );
+      const inputs = {
+        logprobs,
+        oldLogprobs: old,
+        refLogprobs: batch.refLogprobs ? ctx.from(packTokens(pack, batch.refLogprobs)) : old,
+        rollout: ctx.from(pack.completionOf),
+        weights: ctx.from(Float32Array.from(pack.completionOf, (c) => perCompletion[c])),
+        table: ctx.from(table, [batch.advantages.length, 2]),
+      };
+      const result = clippedRatio(ctx, inputs, options);
+      if (options.klBeta > 0) withoutKl.push(ctx.read(clippedRatio(ctx, inputs, { ...options, klBeta: 0 }).stats));
       stats.push(ctx.read(result.stats));
       tape.backward(logprobs, result.dlogprobs);
     });
   }
-  return { ...summarise(await Promise.all(stats)), numTokens, numTargets };
+  const { kl, ...summary } = summarise(await Promise.all(stats));
+  const policyLoss = options.klBeta > 0 ? summarise(await Promise.all(withoutKl)).loss : summary.loss;
+  return { ...summary, policyLoss, kl: batch.refLogprobs ? kl : null, numTokens, numTargets };
 }
 
 /** Sums over packs of what kernels/src/clipped_ratio gives per pack; shares are of completion tokens. */
-function summarise(packs: readonly Float32Array[]): Omit<RlStepResult, 'gradNorm' | 'numTokens' | 'numTargets'> {
+function summarise(packs: readonly Float32Array[]) {
   const sum = (i: number) => packs.reduce((total, stats) => total + stats[i], 0);
   const perToken = 1 / Math.max(1, sum(6));
   return {
