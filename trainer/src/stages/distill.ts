@@ -44,7 +44,7 @@ type StoredNode = Omit<SearchTree['nodes'][number], 'tokens'> & { readonly token
 
 // ---------------------------------------------------------------- collect
 
-/** Train patients to search: all, or a class-balanced draw of `mcts.num_cases`. */
+/** Train patients to search: all, or a draw of `mcts.num_cases`, half of them positive; where a class has too few the other one fills up. */
 export function searchCases(task: Task, config: Config): number[] {
   const n = task.numExamples('train');
   const order = new Rng(config.seed, 'mcts cases').shuffle(Array.from({ length: n }, (_, i) => i));
@@ -52,7 +52,7 @@ export function searchCases(task: Task, config: Config): number[] {
   if (wanted === n) return order.sort((a, b) => a - b);
   const of = (label: 0 | 1) => order.filter((i) => task.getExample('train', i).label === label);
   const [zeros, ones] = [of(0), of(1)];
-  const take = Math.min(Math.ceil(wanted / 2), ones.length);
+  const take = Math.max(Math.min(Math.ceil(wanted / 2), ones.length), wanted - zeros.length);
   return [...ones.slice(0, take), ...zeros.slice(0, wanted - take)].sort((a, b) => a - b);
 }
 
