@@ -2,15 +2,18 @@
  * Plan: the table's rows of a cohort whose patients have several ICU stays.
  *   people: intervals and paired differences are those of drawing patients, all their stays with them; the row says how many there are
  *   one sample each: the same as without subjects, and nothing said of people
+ *   every metric is logged with its std, lower and upper, under keys that METRICS.md has
  *   eagrl data calls a stay a stay
  */
 import { describe, expect, it } from 'vitest';
 import { resolveConfig } from '../config/resolve.ts';
 import { bootstrapMetrics, pairedBootstrap } from '../metrics/bootstrap.ts';
+import { METRIC_NAMES } from '../metrics/classification.ts';
 import { testedOn } from '../report/summary.ts';
+import { EVAL_SUFFIXES, isMetricKey } from '../run/metric_keys.ts';
 import type { Cohort, Patient } from '../types.ts';
 import { describe as describeCohort } from './data.ts';
-import { evalRow, POLICIES, type PolicyName, pairedDifferences, saidBy } from './eval_rows.ts';
+import { evalRow, loggedMetrics, POLICIES, type PolicyName, pairedDifferences, saidBy } from './eval_rows.ts';
 import type { Predictions } from './evaluate.ts';
 
 const config = resolveConfig({ eval: { num_bootstrap: 100 } });
@@ -49,6 +52,17 @@ describe('rows', () => {
     expect(testedOn(row)).toBe(perPerson ? '90 test stays of 45 patients' : '90 test patients');
     expect('people' in row).toBe(perPerson);
   });
+});
+
+it('metrics.jsonl has every metric with the suffixes of METRICS.md', () => {
+  const said = saidBy(cohort(false), expert, predictions);
+  const { intervals } = evalRow(said[0], config);
+  const logged = loggedMetrics(cohort(false), intervals);
+  expect(logged['eval/made/mortality/auroc_std']).toBe(intervals.auroc.std);
+  expect(Object.keys(logged).sort()).toEqual(
+    METRIC_NAMES.flatMap((m) => ['', ...EVAL_SUFFIXES].map((suffix) => `eval/made/mortality/${m}${suffix}`)).sort(),
+  );
+  expect(Object.keys(logged).every(isMetricKey)).toBe(true);
 });
 
 it('eagrl data: stays are called stays', () => {

@@ -2,7 +2,7 @@
 import type { Config } from '../config/schema.ts';
 import { subjectsOf } from '../data/splits.ts';
 import { type Interval, pairedBootstrap } from '../metrics/bootstrap.ts';
-import type { MetricName } from '../metrics/classification.ts';
+import { METRIC_NAMES, type MetricName } from '../metrics/classification.ts';
 import type { EvalName, EvalRow, PairedDifference } from '../report/summary.ts';
 import type { Cohort } from '../types.ts';
 import { type Predictions, score } from './evaluate.ts';
@@ -89,4 +89,22 @@ export function evalRow(
     parse_failure_rate: parseFailureRate,
   };
   return { row, intervals };
+}
+
+/** Each metric and its `_std`, `_lower` and `_upper`, as metrics.jsonl names them. */
+export function loggedMetrics(
+  { name, task }: Pick<Cohort, 'name' | 'task'>,
+  intervals: Readonly<Record<MetricName, Interval>>,
+): Record<string, number> {
+  const entries = METRIC_NAMES.flatMap((metric): [string, number][] => {
+    const key = `eval/${name}/${task}/${metric}`;
+    const { value, std, lower, upper } = intervals[metric];
+    return [
+      [key, value],
+      [`${key}_std`, std],
+      [`${key}_lower`, lower],
+      [`${key}_upper`, upper],
+    ];
+  });
+  return Object.fromEntries(entries);
 }

@@ -4,7 +4,6 @@
  */
 
 import type { SearchTree } from '../mcts/search.ts';
-import { METRIC_NAMES } from '../metrics/classification.ts';
 import { destroyPolicy } from '../model_source.ts';
 import { answerStops, generate, type Policy, promptTokens } from '../policy.ts';
 import { collectReport } from '../report/collect.ts';
@@ -14,7 +13,7 @@ import type { EvalName, EvalRow, Summary } from '../report/summary.ts';
 import { taskOf } from '../tasks/configured.ts';
 import type { Cohort } from '../types.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
-import { evalRow, POLICIES, type PolicyName, pairedDifferences, type Said, saidBy } from './eval_rows.ts';
+import { evalRow, loggedMetrics, POLICIES, type PolicyName, pairedDifferences, type Said, saidBy } from './eval_rows.ts';
 import { type Predictions, predict } from './evaluate.ts';
 import type { ExpertResult } from './expert.ts';
 import type { RunState } from './pipeline.ts';
@@ -46,10 +45,7 @@ export async function writeResults(state: RunState, expert: ExpertResult, trees:
       columns.ids.map((id, i) => `${JSON.stringify({ id, label: columns.labels[i], probability: columns.probabilities[i] })}\n`).join(''),
     );
     if (name === 'stage2') {
-      for (const m of METRIC_NAMES) {
-        const key = `eval/${cohort.name}/${cohort.task}/${m}`;
-        Object.assign(metrics, { [key]: intervals[m].value, [`${key}_lower`]: intervals[m].lower, [`${key}_upper`]: intervals[m].upper });
-      }
+      Object.assign(metrics, loggedMetrics(cohort, intervals));
     }
   }
   if (journal.peek('eval-logged') === null) {
