@@ -353,6 +353,28 @@ describe('MIMIC-IV splits', () => {
     expect(removed(fewer.flow, 'in a split')).toBe(10);
   });
 
+  it('leaves out stays of the id file that a rule took away, the horizon for one; refuses those that the folder has not', () => {
+    const built = build(twice);
+    const { train, val, test } = built.cohort.splits;
+    const split = { ids: { train, val, test }, source: 'splits.json' };
+    const early = build(twice, { split, horizonDays: 9 });
+    const gone = built.cohort.patients.filter(({ id }) => !early.cohort.patients.some((p) => p.id === id));
+    expect(gone).toHaveLength(40);
+    expect(early.cohort.splits.train).toEqual(train.filter((id) => !gone.some((p) => p.id === id)));
+    const minor = build(
+      (d) => {
+        twice(d);
+        d.patients[0] = { ...d.patients[0], anchorAge: 16 };
+      },
+      { split },
+    );
+    expect(minor.cohort.patients).toHaveLength(78);
+    const unknown = { ids: { train: [...train, '999'], val, test }, source: 'splits.json' };
+    expect(() => build(twice, { split: unknown })).toThrow(
+      `splits.json: split "train", entry ${train.length + 1}: names a patient who is not`,
+    );
+  });
+
   it('refuses an id file that puts two stays of one person into two splits, and says no id', () => {
     const { train, val, test } = build(twice).cohort.splits;
     const ids = { train: train.slice(1), val, test: [...test, train[0]] };

@@ -178,7 +178,7 @@ export function mimicCohort(tables: MimicTables, options: MimicOptions): MimicCo
     const { visitTimes, values } = records.get(stay.stay) as DailyRecord;
     return { id: String(stay.stay), subject: String(stay.subject), sex: patient.sex, age, visitTimes, values, label: label(sample) };
   });
-  const { kept, splits } = split(built, options);
+  const { kept, splits } = split(built, options, new Set(tables.stays.map(({ stay }) => String(stay))));
   if (options.split !== null) record('in a split', kept);
   else if (options.maxStays !== null) record(`drawn, at most ${options.maxStays} stays`, kept);
   if (kept.length === 0) {
@@ -313,11 +313,15 @@ function dailyRecord(daily: DailyValues, begin: number, end: number, until: numb
 // ---------------------------------------------------------------- splits
 
 /** By people, and within people who have a positive stay and people who have none, so that small folders keep both classes everywhere. */
-function split(all: readonly Patient[], options: MimicOptions): { kept: Patient[]; splits: SplitIds } {
+function split(all: readonly Patient[], options: MimicOptions, inFolder: ReadonlySet<string>): { kept: Patient[]; splits: SplitIds } {
   if (options.split !== null) {
     const { ids } = options.split;
-    const wanted = new Set(SPLIT_NAMES.flatMap((name) => ids[name]));
-    return { kept: all.filter(({ id }) => wanted.has(id)), splits: ids };
+    const left = new Set(all.map(({ id }) => id));
+    // Unknown ids stay, for checkSplits to refuse; stays that a rule took away are known, and the flow counts them.
+    const own = (name: SplitName) => ids[name].filter((id) => left.has(id) || !inFolder.has(id));
+    const splits = { train: own('train'), val: own('val'), test: own('test') };
+    const wanted = new Set(SPLIT_NAMES.flatMap((name) => splits[name]));
+    return { kept: all.filter(({ id }) => wanted.has(id)), splits };
   }
   const subjects = new Map<string, Patient[]>();
   for (const patient of all) {
