@@ -166,6 +166,24 @@ describe('made by others', () => {
     expect(flow.map(({ rows }) => rows)).toEqual([84, 84, 24, 12]);
   });
 
+  it('a day is a calendar day before 1970 too', async () => {
+    const back = (p: Parts) => {
+      p.data = `SELECT * REPLACE (time - INTERVAL 50 YEAR - INTERVAL 1 DAY AS time) FROM (${p.data})`;
+      p.labels = `SELECT * REPLACE (TIMESTAMP '1970-01-01 23:00' AS prediction_time) FROM (${p.labels})`;
+    };
+    const { cohort } = await read(await made(back));
+    expect(cohort.patients[0]).toMatchObject({ visitTimes: [0], values: [[141]] }); // 1969-12-31, 8 and 20 o'clock
+    const [late] = (
+      await read(
+        await made((p) => {
+          back(p);
+          p.data = `SELECT * REPLACE (CASE WHEN code = 'LAB//2951//mmol/L' THEN time + INTERVAL 16 HOUR ELSE time END AS time) FROM (${p.data})`;
+        }),
+      )
+    ).cohort.patients;
+    expect(late).toMatchObject({ visitTimes: [0, 1], values: [[140, 141]] }); // the second one at noon of 1970-01-01
+  });
+
   const bad: readonly (readonly [string, (p: Parts) => void, RegExp])[] = [
     [
       'a missing column',

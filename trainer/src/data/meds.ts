@@ -211,7 +211,7 @@ export async function readMeds({ path, task, split }: MedsOptions): Promise<{ co
       await count('a lab of the dictionary, in its unit, up to the prediction time', seen),
     );
     const daily =
-      await rows(`SELECT subject_id, epoch_us(time) // ${DAY_US} AS day, feature, arg_max(numeric_value, {'time': time, 'row': row}) AS value
+      await rows(`SELECT subject_id, time::DATE - DATE '1970-01-01' AS day, feature, arg_max(numeric_value, {'time': time, 'row': row}) AS value
       FROM (${seen}) GROUP BY ALL ORDER BY subject_id, day, feature`);
     const about = new Map<string, { sex?: Patient['sex']; birth?: number }>();
     for (const { subject_id: id, code, us } of await rows(
