@@ -4,7 +4,6 @@ import type { Command } from 'commander';
 import { writeFileAtomic } from '../util/atomic.ts';
 
 interface ReportFlags {
-  readonly showPatientText?: boolean;
   readonly json?: boolean;
 }
 
@@ -13,7 +12,6 @@ export function registerReport(program: Command): void {
     .command('report')
     .description('print the table of a finished run and write its report.html again')
     .argument('<folder>', 'run folder, e.g. outputs/demo')
-    .option('--show-patient-text', 'show one patient although the cohort is real')
     .option('--json', 'summary.json as one line')
     .action(async (folder: string, flags: ReportFlags) => {
       const [{ collectReport }, { renderReport }, { renderTable }] = await Promise.all([
@@ -21,7 +19,7 @@ export function registerReport(program: Command): void {
         import('../report/report.ts'),
         import('../report/terminal_table.ts'),
       ]);
-      const data = collectReport(folder, { showPatientText: flags.showPatientText });
+      const data = collectReport(folder);
       const path = join(folder, 'report.html');
       writeFileAtomic(path, renderReport(data));
       process.stdout.write(flags.json ? `${JSON.stringify(data.summary)}\n` : `${renderTable(data.summary, data.runName)}\n\n${path}\n`);

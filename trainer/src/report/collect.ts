@@ -8,7 +8,7 @@ import type { ReportData, ReportParts } from './report_data.ts';
 import type { Summary } from './summary.ts';
 
 /** @throws ConfigError when the folder is no run, or one that has not reached its evaluation. */
-export function collectReport(folder: string, options: { readonly showPatientText?: boolean } = {}): ReportData {
+export function collectReport(folder: string): ReportData {
   const read = (name: string): string => {
     const path = join(folder, name);
     if (!existsSync(path)) {
@@ -36,6 +36,5 @@ export function collectReport(folder: string, options: { readonly showPatientTex
     metrics: existsSync(metricsPath) ? readMetrics(metricsPath) : [],
     configYaml,
     environment,
-    ...(options.showPatientText ? { showPatientText: true } : {}),
   };
 }

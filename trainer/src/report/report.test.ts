@@ -1,6 +1,6 @@
 /**
  * Plan: the report as a document, from invented numbers of an invented patient.
- *   self-contained; every part present; parts a run did not do are left out; real patients' text is left out unless asked for;
+ *   self-contained; every part present; parts a run did not do are left out; real patients' text is left out;
  *   hostile text is escaped; well-formed SVG; the terminal table; from a run folder and back
  * To look at it: EAGRL_REPORT_OUT=report.html npx vitest run trainer/src/report
  */
@@ -209,11 +209,12 @@ describe('renderReport', () => {
       expect(sparse).not.toContain(`<h2>${title}`);
     expect(() => renderReport({ ...data, summary: { ...data.summary, eval: {} } })).toThrow('no evaluated row');
   });
-  it('shows no text of a real patient unless asked to', () => {
+  it('shows no text of a real patient, and promises none', () => {
     const real = { ...data, synthetic: false };
     expect(renderReport(real)).not.toContain('71 years');
     expect(renderReport(real)).not.toContain('Search tree');
-    expect(renderReport({ ...real, showPatientText: true })).toContain('71 years');
+    expect(renderReport(real)).not.toContain('--show-patient-text');
+    expect(renderReport(real)).not.toContain('<h2>One ');
   });
   it('escapes hostile text everywhere it can come in', () => {
     const evil = '<script>alert("x")</script>';

@@ -44,11 +44,7 @@ function trainingSection(data: ReportData): string {
 }
 
 function patientSections(data: ReportData): string {
-  if (!data.synthetic && !data.showPatientText) {
-    return data.reasoning === undefined && data.tree === undefined
-      ? ''
-      : section('One patient', '<p>Not shown: the cohort is of real patients. <code>eagrl report --show-patient-text</code> shows it.</p>');
-  }
+  if (!data.synthetic) return '';
   const tree = data.tree === undefined ? '' : treeSvg(data.tree);
   return (
     section('One patient, before and after', data.reasoning === undefined ? '' : reasoningSection(data.reasoning)) +
@@ -80,7 +76,7 @@ function curvesSection(data: ReportData): string {
 }
 
 /**
- * The whole page. Text of real patients is left out unless `showPatientText`.
+ * The whole page. Text of real patients is left out.
  * @throws RangeError when the summary holds no evaluated row.
  */
 export function renderReport(data: ReportData): string {

@@ -43,7 +43,7 @@ export interface TreeNode {
 export interface ReportParts {
   readonly dataset: string;
   readonly task: string;
-  /** False for real patients: reasoning and tree are then left out unless `showPatientText`. */
+  /** False for real patients: reasoning and tree are then left out. */
   readonly synthetic: boolean;
   readonly predictions: Readonly<Partial<Record<EvalName, Predictions>>>;
   readonly featureFrequency?: readonly FeatureFrequency[];
@@ -58,6 +58,4 @@ export interface ReportData extends ReportParts {
   readonly metrics: readonly MetricRecord[];
   readonly configYaml: string;
   readonly environment: Environment;
-  /** Asked for: show one patient's text although the cohort is real. */
-  readonly showPatientText?: boolean;
 }

@@ -133,7 +133,7 @@ async function reportParts(
     synthetic,
     predictions: Object.fromEntries(rows.map((r) => [r.name, { labels: [...r.columns.labels], scores: [...r.columns.probabilities] }])),
     featureFrequency: frequencies(cohort, expert, predictions),
-    // Text of a real patient stays out of the file unless somebody asks for it later; it is made from checkpoints then.
+    // Text of a real patient stays out of the file.
     ...(synthetic ? { reasoning: await reasoningExample(state, expert, predictions) } : {}),
     ...(synthetic && tree
       ? {
