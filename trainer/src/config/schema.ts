@@ -216,7 +216,7 @@ const checkpoint = z.strictObject({
 
 /** Nested sections are built from their own defaults, so `{}` is a whole config. */
 export const configSchema = z.strictObject({
-  /** A config shipped with the package (`demo`, `mimic4`, `quick`, `quick_other`, `smoke`, `tjh`, `tjh_matrix`) that this one builds on. */
+  /** A config shipped with the package (`demo`, `mimic4`, `pretrain`, `quick`, `quick_other`, `smoke`, `tjh`, `tjh_matrix`) that this one builds on. */
   preset: z.string().nullable().default(null),
   run_name: z
     .string()
