@@ -16,11 +16,11 @@ import type { CohortName } from '../data/transfer.ts';
 import type { AnswerStyle } from '../text/prompt.ts';
 import { type Cell, type PolicyCell, REFERENCE, STAR_ROUNDS, testedOn } from './matrix.ts';
 
-/** Raised when the code changes what a node computes from the same config. */
-const CACHE_VERSION = 1;
-
 export const KINDS = ['expert', 'trees', 'samples', 'stage1', 'sft_answer', 'rl', 'answers'] as const;
 export type Kind = (typeof KINDS)[number];
+
+/** Raised from 1 when the code changes what a node of the kind computes from the same config. 2: the members' own seeds. */
+const CACHE_VERSION: Readonly<Partial<Record<Kind, number>>> = { expert: 2 };
 
 export interface Node {
   readonly kind: Kind;
@@ -100,7 +100,7 @@ export const READS: Readonly<Record<Kind, readonly string[]>> = {
 export function nodeHash(kind: Kind, config: Config, parents: readonly string[], answer: AnswerStyle | null): string {
   const values = READS[kind].map((key) => [key, configValue(config, key)]);
   return createHash('sha256')
-    .update(JSON.stringify([CACHE_VERSION, kind, values, answer, parents]))
+    .update(JSON.stringify([CACHE_VERSION[kind] ?? 1, kind, values, answer, parents]))
     .digest('hex');
 }
 

@@ -107,10 +107,16 @@ export function expertData(cohort: Cohort): ExpertData {
   return { numColumns: C, patients, labels: cohort.patients.map((p) => p.label), split };
 }
 
+/**
+ * Seed of a member: steps of 2^32 over the golden ratio from the run's own, modulo 2^32, lie far from each other, so that the ensembles of
+ * neighbouring runs (`--seeds`) share no member. Member 0 has the run's.
+ */
+export const memberSeed = (seed: number, member: number): number => (seed + member * 0x9e3779b1) >>> 0;
+
 /** Trains one member and lets it speak about every patient with the weights of its best epoch. */
 async function trainMember(ctx: Context, data: ExpertData, config: Config, member: number, run: TrainingRun): Promise<Member> {
   const c = config.expert;
-  const seed = config.seed + member;
+  const seed = memberSeed(config.seed, member);
   const model = createExpert(ctx, c, data.numColumns, seed);
   const optimizer = new AdamW(model.params, { weightDecay: c.weight_decay, maxGradNorm: c.max_grad_norm });
   const { train, val } = data.split;
