@@ -233,7 +233,7 @@ describe.each(devices)('%s', (_, options) => {
     expect(specs).toContain(softmax);
     await backend.prepare(specs);
     await backend.sync();
-  });
+  }, 300_000); // some 200 pipelines on SwiftShader: 30 s on two quiet cores, 90 s on busy ones
 });
 
 describe('wasm', () => {
