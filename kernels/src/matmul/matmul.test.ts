@@ -5,10 +5,20 @@
  * as they were, one operand shared. Hostile values: an outlier beside zeros; infinity, NaN, -0 and denormals, each in its own rows.
  * NN and TN are the gradients of NT: finite differences.
  * Each variant of each form, on WebGPU: ragged shapes around its tile, batches, epilogue, hostile values; ordered ones bit for bit
- * as the default, and beyond FEW rows those of NT all are, or bear no other beside them. What the rules pick can run.
+ * as the default, and beyond FEW rows those of NT all are, or bear no other beside them: rows alone equal rows among many. What the rules pick
+ * can run, and on hardware it spreads the products of decoding over the device.
  */
-import { applicable, DEFAULT_VARIANT, type HostBuffers, type Params, pickVariant, SUBGROUP_MATRIX, variantOf } from '@eagrl/kernels';
-import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
+import {
+  applicable,
+  DEFAULT_VARIANT,
+  type HostBuffers,
+  launchWebgpu,
+  type Params,
+  pickVariant,
+  SUBGROUP_MATRIX,
+  variantOf,
+} from '@eagrl/kernels';
+import { assertClose, type KernelCase, Random, TOLERANCE, testDevice, testKernel, testVariant } from '@eagrl/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { matmul } from './matmul.ts';
@@ -108,7 +118,7 @@ const all = { alpha: 0.5, has_bias: 1, accumulate: 1 };
 
 /**
  * Few rows with all that is a multiple of four, as gemv wants it; rows for all others; k in turns of eight, as quads want it of NN and NT, and
- * ends of a turn, which they take of TN.
+ * ends of a turn, which they take of TN; `staged` takes 32, 64 or 128 k a turn.
  */
 const variantCases: KernelCase[] = [
   ...[
@@ -131,6 +141,8 @@ const variantCases: KernelCase[] = [
     [32, 64, 1],
     [36, 68, 7],
     [12, 4, 65],
+    [8, 33, 124],
+    [9, 31, 260],
   ].map(([m, n, k]) => reduced(`m=${m} n=${n} k=${k}`, shape(m, n, k))),
   ...[2, 28].flatMap((m) => [
     reduced(`alpha, bias, accumulate m=${m}`, shape(m, 44, 304, all)),
@@ -145,6 +157,47 @@ const variantCases: KernelCase[] = [
 for (const [name, { variants }] of Object.entries(matmul.entries)) {
   for (const { name: variant } of variants ?? []) testVariant(matmul, name, variant, variantCases);
 }
+
+test('matmul_nt webgpu a row has the same bits in every ordered variant, however many are beside it', async () => {
+  const [n, k, most] = [70, 136, 70];
+  const device = await testDevice();
+  const made = buffers(new Random('rows'), shape(most, n, k));
+  const rows = async (m: number, variant: string) => {
+    const c = new Float32Array(m * n).fill(Number.NaN);
+    const { c: got } = await launchWebgpu(device, matmul, 'matmul_nt', { ...made, c, a: made.a.slice(0, m * k) }, shape(m, n, k), variant);
+    return new Uint32Array(got.buffer, 0, 5 * n);
+  };
+  const want = await rows(most, DEFAULT_VARIANT);
+  const names = applicable(matmul.entries.matmul_nt, shape(most, n, k), { software: true, features: device.features });
+  expect(names).toContain('staged_8x8');
+  for (const variant of names) for (const m of [5, 9, 33]) expect(await rows(m, variant), `${variant} m=${m}`).toEqual(want);
+});
+
+test('on hardware the products of decoding are spread over many workgroups', () => {
+  const gpu = { software: false, features: new Set(['subgroups']) };
+  const { matmul_nt } = matmul.entries;
+  // Columns and depth of the products of Qwen2.5-0.5B, then 7B: q and o, k and v, gate and up, down, a LoRA's A of rank 16.
+  const products = [
+    [896, 896],
+    [128, 896],
+    [4864, 896],
+    [896, 4864],
+    [16, 896],
+    [3584, 3584],
+    [512, 3584],
+    [18944, 3584],
+    [3584, 18944],
+  ];
+  const grids = [8, 16, 32, 64].flatMap((m) =>
+    products.map(([n, k]) => {
+      const params = shape(m, n, k);
+      const [x, y, z] = variantOf(matmul, 'matmul_nt', pickVariant(matmul_nt, params, gpu)).passes[0].grid(params);
+      return { m, n, k, workgroups: x * y * z };
+    }),
+  );
+  // 64 threads have 64 outputs at the least.
+  for (const g of grids) expect(g.workgroups, JSON.stringify(g)).toBeGreaterThanOrEqual(Math.min(100, (g.m * g.n) / 64));
+});
 
 test('the rules of matmul pick variants that can run; beyond few rows matmul_nt has one order of sums per device', () => {
   const size = fc.integer({ min: 1, max: 5000 });

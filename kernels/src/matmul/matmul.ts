@@ -48,7 +48,7 @@ function entry(form: Form): KernelEntry {
     ],
     scratch: (s: Shape) => (direct(s) ? 0 : copies(s) * ceilDiv(s.n, 8) * 8 * s.k),
     variants: variants(form),
-    rules,
+    rules: rules(form),
     shape: ({ m, n, k, batch }: Shape) => `${m}x${n}x${k}x${batch}`,
     flops: ({ m, n, k, batch }: Shape) => 2 * batch * m * n * k,
     bytes: ({ m, n, k, batch, accumulate, stride_a, stride_b }: Shape) =>

@@ -7,6 +7,7 @@ import quad from '../gen/matmul.quad.wgsl.ts';
 import shared from '../gen/matmul.shared.wgsl.ts';
 import small from '../gen/matmul.small.wgsl.ts';
 import splitK from '../gen/matmul.split_k.wgsl.ts';
+import stagedNt from '../gen/matmul.staged_nt.wgsl.ts';
 import subgroupMatrix8 from '../gen/matmul.subgroup_matrix_8.wgsl.ts';
 import subgroupMatrix16 from '../gen/matmul.subgroup_matrix_16.wgsl.ts';
 
@@ -49,6 +50,18 @@ function smallTile(form: number, down: number): Variant {
     applies: many,
     ordered: true,
     passes: [{ wgsl: small, entry: 'matmul_small', constants: { form, down }, grid }],
+  };
+}
+
+/** NT: `tall` x `wide` outputs per thread, 64 threads stand 8 x 8; `turn` vec4 of k at a time. */
+function staged(tall: number, wide: number, turn: number): Variant {
+  const [rows, columns] = [8 * tall, 8 * wide];
+  const count = tiles(rows, columns);
+  return {
+    name: `staged_${rows}x${columns}`,
+    applies: (s: Shape) => many(s) && fours(s.k, s.stride_a, s.stride_b),
+    ordered: true,
+    passes: [{ wgsl: stagedNt, entry: 'matmul_staged', constants: { tall, wide, turn }, grid: (s: Shape) => grid1d(count(s)) }],
   };
 }
 
@@ -161,16 +174,26 @@ export function variants(form: Form): readonly Variant[] {
       ordered: true,
       passes: [{ wgsl: quad, entry: 'matmul_quad', constants, grid: (s: Shape) => grid1d(tiles(32, 64)(s)) }],
     },
-    ...(form === 'nt' ? [] : [split(code, 4), split(code, 16)]),
+    ...(form === 'nt' ? [staged(1, 1, 32), staged(1, 4, 16), staged(4, 4, 8)] : [split(code, 4), split(code, 16)]),
     ...MATRICES.map((matrix) => onMatrices(form, code, matrix)),
   ];
 }
 
 /** Which to take where nobody tuned. Hardware: by what others measured, not yet by us. Software: measured, README.md. */
-export function rules({ software, matrix }: AdapterFacts): readonly Rule[] {
-  const others = software ? SOFTWARE : [...SPLIT, ...HARDWARE];
-  return matrix === undefined ? others : [{ variant: `subgroup_matrix_${matrix.side}_${matrix.lanes}`, when: () => true }, ...others];
-}
+export const rules =
+  (form: Form) =>
+  ({ software, matrix }: AdapterFacts): readonly Rule[] => {
+    const others = software ? SOFTWARE : [...(form === 'nt' ? STAGED : SPLIT), ...HARDWARE];
+    return matrix === undefined ? others : [{ variant: `subgroup_matrix_${matrix.side}_${matrix.lanes}`, when: () => true }, ...others];
+  };
+
+/** NT: the largest tile that is not half idle and leaves nobody idle. More outputs per thread are fewer loads for each, but a smaller grid. */
+const STAGED: readonly Rule[] = [
+  { variant: 'shared', when: (s: Shape) => Math.min(s.m, s.n) > 32 && squareTiles(s) >= BUSY },
+  { variant: 'staged_32x32', when: (s: Shape) => Math.min(s.m, s.n) > 16 && tiles(32, 32)(s) >= BUSY },
+  { variant: 'staged_8x32', when: (s: Shape) => s.n > 16 && tiles(8, 32)(s) >= BUSY },
+  { variant: 'staged_8x8', when: () => true },
+];
 
 const SPLIT: readonly Rule[] = [
   { variant: 'split_k_16', when: (s: Shape) => squareTiles(s) * 4 < BUSY && s.k >= 1024 },
