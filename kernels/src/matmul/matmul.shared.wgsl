@@ -33,10 +33,10 @@ fn fill_tiles(place: vec3u, l0: u32, t: u32) {
   for (var slow = t / 16u; slow < 16u; slow += 4u) {
     let ka = select(fast, slow, form == TN);
     let qa = select(slow, fast, form == TN);
-    tile_a[ka * QUADS + qa] = quad_a(place.z, place.y + 4u * qa, l0 + ka);
+    tile_a[ka * STEP + qa] = quad_a(place.z, place.y + 4u * qa, l0 + ka);
     let kb = select(slow, fast, form == NT);
     let qb = select(fast, slow, form == NT);
-    tile_b[kb * QUADS + qb] = quad_b(place.z, place.x + 4u * qb, l0 + kb);
+    tile_b[kb * STEP + qb] = quad_b(place.z, place.x + 4u * qb, l0 + kb);
   }
 }
 

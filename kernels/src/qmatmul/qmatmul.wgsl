@@ -98,17 +98,17 @@ fn fill_tiles(place: vec3u, l0: u32, t: u32) {
   let q = l0 / 4u + step;
   let i = min(place.y + 4u * quad + vec4u(0u, 1u, 2u, 3u), vec4u(p.m - 1u));
   let rows = transpose(mat4x4f(a4(i.x, q, depth()), a4(i.y, q, depth()), a4(i.z, q, depth()), a4(i.w, q, depth())));
-  for (var s = 0u; s < 4u; s++) { tile_a[(4u * step + s) * QUADS + quad] = rows[s]; }
+  for (var s = 0u; s < 4u; s++) { tile_a[(4u * step + s) * STEP + quad] = rows[s]; }
   if (form == NT) {
     let j = min(place.x + 4u * quad + vec4u(0u, 1u, 2u, 3u), vec4u(p.n - 1u));
     let columns = transpose(mat4x4f(load4(j.x, q, p.k), load4(j.y, q, p.k), load4(j.z, q, p.k), load4(j.w, q, p.k)));
-    for (var s = 0u; s < 4u; s++) { tile_b[(4u * step + s) * QUADS + quad] = columns[s]; }
+    for (var s = 0u; s < 4u; s++) { tile_b[(4u * step + s) * STEP + quad] = columns[s]; }
   } else {
     for (var s = 0u; s < 4u; s++) {
       let row = l0 + 4u * step + s;
       var v = vec4f();
       if (row < p.n) { v = load4(row, place.x / 4u + quad, p.k); }
-      tile_b[(4u * step + s) * QUADS + quad] = v;
+      tile_b[(4u * step + s) * STEP + quad] = v;
     }
   }
 }
