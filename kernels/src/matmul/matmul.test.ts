@@ -197,6 +197,9 @@ test('on hardware the products of decoding are spread over many workgroups', () 
   );
   // 64 threads have 64 outputs at the least.
   for (const g of grids) expect(g.workgroups, JSON.stringify(g)).toBeGreaterThanOrEqual(Math.min(100, (g.m * g.n) / 64));
+  // In training: many outputs of few k, and of many.
+  expect(pickVariant(matmul_nt, shape(1900, 896, 16), gpu)).toBe('staged_32x32');
+  expect(pickVariant(matmul_nt, shape(1900, 896, 896), gpu)).toBe('shared');
 });
 
 test('the rules of matmul pick variants that can run; beyond few rows matmul_nt has one order of sums per device', () => {

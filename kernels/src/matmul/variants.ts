@@ -189,7 +189,8 @@ export const rules =
 
 /** NT: the largest tile that is not half idle and leaves nobody idle. More outputs per thread are fewer loads for each, but a smaller grid. */
 const STAGED: readonly Rule[] = [
-  { variant: 'shared', when: (s: Shape) => Math.min(s.m, s.n) > 32 && squareTiles(s) >= BUSY },
+  // Of few k (what a LoRA adds, k = 16) the stores decide: those of `staged` fill sectors of 32 bytes, those of `shared` quarters of four.
+  { variant: 'shared', when: (s: Shape) => s.k > 64 && Math.min(s.m, s.n) > 32 && squareTiles(s) >= BUSY },
   { variant: 'staged_32x32', when: (s: Shape) => Math.min(s.m, s.n) > 16 && tiles(32, 32)(s) >= BUSY },
   { variant: 'staged_8x32', when: (s: Shape) => s.n > 16 && tiles(8, 32)(s) >= BUSY },
   { variant: 'staged_8x8', when: () => true },
