@@ -94,6 +94,17 @@ fn scores(at: vec4u, k_at: vec4u, cols: u32) -> mat4x4f {
   return mat4x4f(s0, s1, s2, s3);
 }
 
+// One row of the result, vec4 columns x + 8 g of it. Rows are stored one by one, not in a loop: an index that is no constant would put
+// the sums of the inner loops into memory on compilers that do not unroll it.
+fn put_o(row: u32, x: u32, cols: u32, sums: mat4x4f, l: f32, lse: f32) {
+  let at = row * cols + x;
+  if (x < cols) { o[at] = vec4<elem>(sums[0] / l); }
+  if (x + 8u < cols) { o[at + 8u] = vec4<elem>(sums[1] / l); }
+  if (x + 16u < cols) { o[at + 16u] = vec4<elem>(sums[2] / l); }
+  if (x + 24u < cols) { o[at + 24u] = vec4<elem>(sums[3] / l); }
+  if (x == 0u) { stats_out[row] = vec2f(lse, 0.0); }
+}
+
 @compute @workgroup_size(WG)
 fn attention_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
   let w = wid.x + wid.y * nwg.x;
@@ -167,14 +178,12 @@ fn attention_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
   workgroupBarrier();
   l = vec4f();
   for (var u = 0u; u < SIDE; u++) { l += partial[y * SIDE + u]; }
-  for (var a = 0u; a < 4u; a++) {
-    if (first + y + 8u * a > last) { break; }
-    if (x < cols) { o[at[a] + x] = vec4<elem>(acc0[a] / l[a]); }
-    if (x + 8u < cols) { o[at[a] + x + 8u] = vec4<elem>(acc1[a] / l[a]); }
-    if (x + 16u < cols) { o[at[a] + x + 16u] = vec4<elem>(acc2[a] / l[a]); }
-    if (x + 24u < cols) { o[at[a] + x + 24u] = vec4<elem>(acc3[a] / l[a]); }
-    if (x == 0u) { stats_out[i[a] * p.heads + h] = vec2f(m[a] + log(l[a]), 0.0); }
-  }
+  let lse = m + log(l);
+  let stored = first + y + STEPS <= vec4u(last);
+  if (stored.x) { put_o(i.x * p.heads + h, x, cols, mat4x4f(acc0[0], acc1[0], acc2[0], acc3[0]), l.x, lse.x); }
+  if (stored.y) { put_o(i.y * p.heads + h, x, cols, mat4x4f(acc0[1], acc1[1], acc2[1], acc3[1]), l.y, lse.y); }
+  if (stored.z) { put_o(i.z * p.heads + h, x, cols, mat4x4f(acc0[2], acc1[2], acc2[2], acc3[2]), l.z, lse.z); }
+  if (stored.w) { put_o(i.w * p.heads + h, x, cols, mat4x4f(acc0[3], acc1[3], acc2[3], acc3[3]), l.w, lse.w); }
 }
 
 struct DeltaParams { tokens: u32, heads: u32, head_dim: u32 }
@@ -208,6 +217,14 @@ fn attention_bwd_delta(
 // Four scores' share of the gradient: p (dp - delta), 0 where the key is not seen.
 fn score_gradient(s: vec4f, dp: vec4f, stat: vec2f, seen: vec4<bool>) -> vec4f {
   return select(vec4f(), exp(s * p_dq.scale - stat.x) * (dp - stat.y), seen);
+}
+
+// As put_o, of the row that begins at `at`.
+fn put_dq(at: u32, x: u32, cols: u32, sums: mat4x4f) {
+  if (x < cols) { dq[at + x] = vec4<elem>(sums[0] * p_dq.scale); }
+  if (x + 8u < cols) { dq[at + x + 8u] = vec4<elem>(sums[1] * p_dq.scale); }
+  if (x + 16u < cols) { dq[at + x + 16u] = vec4<elem>(sums[2] * p_dq.scale); }
+  if (x + 24u < cols) { dq[at + x + 24u] = vec4<elem>(sums[3] * p_dq.scale); }
 }
 
 @compute @workgroup_size(WG)
@@ -272,13 +289,11 @@ fn attention_bwd_dq(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) 
       workgroupBarrier();
     }
   }
-  for (var a = 0u; a < 4u; a++) {
-    if (first + y + 8u * a > last) { break; }
-    if (x < cols) { dq[at[a] + x] = vec4<elem>(acc0[a] * p_dq.scale); }
-    if (x + 8u < cols) { dq[at[a] + x + 8u] = vec4<elem>(acc1[a] * p_dq.scale); }
-    if (x + 16u < cols) { dq[at[a] + x + 16u] = vec4<elem>(acc2[a] * p_dq.scale); }
-    if (x + 24u < cols) { dq[at[a] + x + 24u] = vec4<elem>(acc3[a] * p_dq.scale); }
-  }
+  let stored = first + y + STEPS <= vec4u(last);
+  if (stored.x) { put_dq(at.x, x, cols, mat4x4f(acc0[0], acc1[0], acc2[0], acc3[0])); }
+  if (stored.y) { put_dq(at.y, x, cols, mat4x4f(acc0[1], acc1[1], acc2[1], acc3[1])); }
+  if (stored.z) { put_dq(at.z, x, cols, mat4x4f(acc0[2], acc1[2], acc2[2], acc3[2])); }
+  if (stored.w) { put_dq(at.w, x, cols, mat4x4f(acc0[3], acc1[3], acc2[3], acc3[3])); }
 }
 
 @group(0) @binding(0) var<storage, read_write> dk: array<vec4<elem>>;
@@ -296,6 +311,26 @@ var<workgroup> weights_ds: array<vec4f, TILE * SIDE>;
 // Four probabilities of one key, by the queries i of the tile.
 fn probability(s: vec4f, lse: vec4f, i: vec4u, j: u32, j_end: u32) -> vec4f {
   return select(vec4f(), exp(s * p_dkdv.scale - lse), (i >= vec4u(j)) & (i < vec4u(j_end)));
+}
+
+// As put_dq.
+fn put_dkdv(at: u32, x: u32, cols: u32, keys: mat4x4f, values: mat4x4f) {
+  if (x < cols) {
+    dk[at + x] = vec4<elem>(keys[0] * p_dkdv.scale);
+    dv[at + x] = vec4<elem>(values[0]);
+  }
+  if (x + 8u < cols) {
+    dk[at + x + 8u] = vec4<elem>(keys[1] * p_dkdv.scale);
+    dv[at + x + 8u] = vec4<elem>(values[1]);
+  }
+  if (x + 16u < cols) {
+    dk[at + x + 16u] = vec4<elem>(keys[2] * p_dkdv.scale);
+    dv[at + x + 16u] = vec4<elem>(values[2]);
+  }
+  if (x + 24u < cols) {
+    dk[at + x + 24u] = vec4<elem>(keys[3] * p_dkdv.scale);
+    dv[at + x + 24u] = vec4<elem>(values[3]);
+  }
 }
 
 // The query heads of the kv head follow each other in a fixed order: no atomics, the same bits every time.
@@ -397,23 +432,9 @@ fn attention_bwd_dkdv(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups
       workgroupBarrier();
     }
   }
-  for (var a = 0u; a < 4u; a++) {
-    if (first + y + 8u * a > last) { break; }
-    if (x < cols) {
-      dk[k_at[a] + x] = vec4<elem>(dk0[a] * p_dkdv.scale);
-      dv[k_at[a] + x] = vec4<elem>(dv0[a]);
-    }
-    if (x + 8u < cols) {
-      dk[k_at[a] + x + 8u] = vec4<elem>(dk1[a] * p_dkdv.scale);
-      dv[k_at[a] + x + 8u] = vec4<elem>(dv1[a]);
-    }
-    if (x + 16u < cols) {
-      dk[k_at[a] + x + 16u] = vec4<elem>(dk2[a] * p_dkdv.scale);
-      dv[k_at[a] + x + 16u] = vec4<elem>(dv2[a]);
-    }
-    if (x + 24u < cols) {
-      dk[k_at[a] + x + 24u] = vec4<elem>(dk3[a] * p_dkdv.scale);
-      dv[k_at[a] + x + 24u] = vec4<elem>(dv3[a]);
-    }
-  }
+  let stored = first + y + STEPS <= vec4u(last);
+  if (stored.x) { put_dkdv(k_at.x, x, cols, mat4x4f(dk0[0], dk1[0], dk2[0], dk3[0]), mat4x4f(dv0[0], dv1[0], dv2[0], dv3[0])); }
+  if (stored.y) { put_dkdv(k_at.y, x, cols, mat4x4f(dk0[1], dk1[1], dk2[1], dk3[1]), mat4x4f(dv0[1], dv1[1], dv2[1], dv3[1])); }
+  if (stored.z) { put_dkdv(k_at.z, x, cols, mat4x4f(dk0[2], dk1[2], dk2[2], dk3[2]), mat4x4f(dv0[2], dv1[2], dv2[2], dv3[2])); }
+  if (stored.w) { put_dkdv(k_at.w, x, cols, mat4x4f(dk0[3], dk1[3], dk2[3], dk3[3]), mat4x4f(dv0[3], dv1[3], dv2[3], dv3[3])); }
 }
