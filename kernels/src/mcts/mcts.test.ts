@@ -1,6 +1,6 @@
 /**
  * Plan. Select and backup against the oracle on every backend, on random trees: numbers of trees on both sides of the workgroup size 64;
- * depth limits 0, 1 and beyond the tree; a lone root, inactive trees, terminal inner nodes, unvisited children, exact ties (lowest index).
+ * depth limits 0, 1 and beyond the tree; a lone root, inactive trees, terminal inner nodes, unvisited children, nodes visited once (log 1), exact ties (lowest index).
  * By hand: the two score formulas, the means along one path. A whole search of 200 waves on WebAssembly finds the best leaf.
  */
 import { type HostBuffers, launchRef, launchWasm } from '@eagrl/kernels';
@@ -42,19 +42,27 @@ const shapes = [
   { trees: 65, max_nodes: 17, max_depth: 30 },
 ];
 
-testKernel(
-  mcts,
-  'mcts_select',
-  shapes.map((s) => ({
-    title: `trees=${s.trees} max_nodes=${s.max_nodes} max_depth=${s.max_depth}`,
-    params: { ...s, w: 1 },
-    inputs: (r: Random): HostBuffers => ({
-      ...randomTrees(r, s.trees, s.max_nodes),
-      active: Uint32Array.from({ length: s.trees }, () => (r.next() < 0.8 ? 1 : 0)),
-    }),
-    tolerance: TOLERANCE.elementwise,
-  })),
-);
+const selects = shapes.map((s) => ({
+  title: `trees=${s.trees} max_nodes=${s.max_nodes} max_depth=${s.max_depth}`,
+  params: { ...s, w: 1 },
+  inputs: (r: Random): HostBuffers => ({
+    ...randomTrees(r, s.trees, s.max_nodes),
+    active: Uint32Array.from({ length: s.trees }, () => (r.next() < 0.8 ? 1 : 0)),
+  }),
+  tolerance: TOLERANCE.elementwise,
+}));
+
+/** Every logarithm is that of 1, every child as good as its value. */
+const once = {
+  ...selects[0],
+  title: 'every node visited once',
+  inputs: (r: Random): HostBuffers => {
+    const made = selects[0].inputs(r);
+    return { ...made, stats: (made.stats as Float32Array<ArrayBuffer>).map((x, i) => (i % 4 === 0 ? 1 : x)) };
+  },
+};
+
+testKernel(mcts, 'mcts_select', [...selects, once]);
 
 testKernel(
   mcts,

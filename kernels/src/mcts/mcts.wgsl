@@ -35,7 +35,8 @@ fn mcts_select(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: 
       let node = nodes[base + at];
       let end = min(node.y + node.z, p.max_nodes);
       if (node.y >= end || (node.w & 1u) != 0u) { break; }
-      let ln_parent = log(max(stats[base + at].x, 1.0));
+      // WGSL lets log be off by 2^-21 near 1, also below 0, of which sqrt would make NaN: then no child is better than the first.
+      let ln_parent = max(log(max(stats[base + at].x, 1.0)), 0.0);
       var best = node.y;
       var best_score = -3.4028234e38;
       for (var c = node.y; c < end; c++) {
