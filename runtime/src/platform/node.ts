@@ -4,10 +4,11 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
+import { dawnFlags } from './dawn.ts';
 import type { Platform, PoolWorker, WorkerInit } from './platform.ts';
 import { cacheFolder, useSoftwareAdapter } from './software_adapter.ts';
 
-export { useSoftwareAdapter };
+export { dawnFlags, useSoftwareAdapter };
 
 function startWorker(init: WorkerInit, onDeath: (reason: string) => void): Promise<PoolWorker> {
   return new Promise((resolve, reject) => {
@@ -57,7 +58,7 @@ async function makeInstance(software: boolean, experimental: boolean): Promise<G
     else checkVulkanLoader();
     const { create, globals } = await import('webgpu');
     Object.assign(globalThis, globals);
-    const gpu = create(experimental ? ['enable-dawn-features=allow_unsafe_apis'] : []);
+    const gpu = create(dawnFlags(experimental));
     await gpu.requestAdapter(); // the instance reads the driver list now, so the list can go back to what the user set
     return gpu;
   } finally {

@@ -1,5 +1,5 @@
 import { type AdapterFacts, SUBGROUP_MATRIX, subgroupMatrixOf } from '@eagrl/kernels';
-import { useSoftwareAdapter } from '@eagrl/runtime/node';
+import { dawnFlags, useSoftwareAdapter } from '@eagrl/runtime/node';
 
 // Dawn's instance must outlive every object it made: collecting it crashes the process.
 let instance: GPU | undefined;
@@ -13,7 +13,7 @@ async function open(): Promise<GPUDevice> {
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals);
   const matrices = process.env.EAGRL_SUBGROUP_MATRIX === '1';
-  instance = create(matrices ? ['enable-dawn-features=allow_unsafe_apis'] : []);
+  instance = create(dawnFlags(matrices));
   const adapter = await instance.requestAdapter();
   if (!adapter) throw new Error('no WebGPU adapter; npm ci installs a software one (see CONTRIBUTING.md)');
   name = adapter.info.description || adapter.info.device || adapter.info.vendor;
