@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 const { create, globals } = createRequire(new URL('../../runtime/package.json', import.meta.url))('webgpu');
 Object.assign(globalThis, globals);
 const matrices = process.env.EAGRL_SUBGROUP_MATRIX === '1';
-const gpu = create(matrices ? ['enable-dawn-features=allow_unsafe_apis'] : []);
+const gpu = create(matrices ? ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'] : []);
 const adapter = await gpu.requestAdapter();
 const { description, subgroupMinSize, subgroupMaxSize } = adapter?.info ?? {};
 const wanted = ['shader-f16', 'subgroups', ...(matrices ? ['chromium-experimental-subgroup-matrix'] : [])];

@@ -15,7 +15,7 @@ test('every toggle asked for is one that the webgpu package knows', () => {
   const built = process.platform === 'darwin' ? 'darwin-universal' : `${process.platform}-${process.arch}`;
   const binary = readFileSync(join(folder, 'dist', built, 'dawn.node'));
   const toggles = dawnFlags(true).flatMap((flag) => flag.split('=')[1].split(','));
-  expect(toggles.length).toBe(2);
+  expect(toggles.length).toBe(3);
   for (const toggle of toggles) expect(binary.includes(toggle), toggle).toBe(true);
 });
 
