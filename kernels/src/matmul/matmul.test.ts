@@ -202,6 +202,20 @@ test('on hardware the products of decoding are spread over many workgroups', () 
   expect(pickVariant(matmul_nt, shape(1900, 896, 896), gpu)).toBe('shared');
 });
 
+test('with subgroup matrices gradients smaller than their tile do not take them, forward products do', () => {
+  const gpu = { software: false, features: new Set(['shader-f16', 'subgroups', SUBGROUP_MATRIX]), matrix: { side: 16, lanes: 32 } };
+  const { matmul_nn, matmul_nt, matmul_tn } = matmul.entries;
+  const name = 'subgroup_matrix_16_32';
+  for (const [m, n] of [
+    [63, 900],
+    [900, 16],
+  ]) {
+    for (const entry of [matmul_nn, matmul_tn]) expect(pickVariant(entry, shape(m, n, 900), gpu)).not.toBe(name);
+    expect(pickVariant(matmul_nt, shape(m, n, 900), gpu)).toBe(name);
+  }
+  for (const entry of [matmul_nn, matmul_nt, matmul_tn]) expect(pickVariant(entry, shape(64, 64, 900), gpu)).toBe(name);
+});
+
 test('the rules of matmul pick variants that can run; beyond few rows matmul_nt has one order of sums per device', () => {
   const size = fc.integer({ min: 1, max: 5000 });
   const all = new Set(['subgroups', 'shader-f16', SUBGROUP_MATRIX]);

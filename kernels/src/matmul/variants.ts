@@ -184,7 +184,10 @@ export const rules =
   (form: Form) =>
   ({ software, matrix }: AdapterFacts): readonly Rule[] => {
     const others = software ? SOFTWARE : [...(form === 'nt' ? STAGED : SPLIT), ...HARDWARE];
-    return matrix === undefined ? others : [{ variant: `subgroup_matrix_${matrix.side}_${matrix.lanes}`, when: () => true }, ...others];
+    if (matrix === undefined) return others;
+    // Its tile is 64 x 64, and a pass over both operands goes before it. NT has one order for all rows, so no choice.
+    const worth = ({ m, n }: Shape) => form === 'nt' || Math.min(m, n) >= TILE;
+    return [{ variant: `subgroup_matrix_${matrix.side}_${matrix.lanes}`, when: worth }, ...others];
   };
 
 /** NT: the largest tile that is not half idle and leaves nobody idle. More outputs per thread are fewer loads for each, but a smaller grid. */
