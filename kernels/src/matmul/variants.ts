@@ -1,5 +1,6 @@
 /** Ways to compute a product on WebGPU, and which to take where nobody measured. What each is worth: README.md. */
 import { type AdapterFacts, ceilDiv, grid1d, type Rule, type SubgroupMatrix, type Variant } from '../common/spec.ts';
+import { BUSY, STAGED, stagedVariants, tiles } from '../common/staged.ts';
 import { DEFAULT_VARIANT, SUBGROUP_MATRIX } from '../common/variants.ts';
 import gemv from '../gen/matmul.gemv.wgsl.ts';
 import gemvNt from '../gen/matmul.gemv_nt.wgsl.ts';
@@ -29,13 +30,9 @@ export interface Shape {
 /** Outputs per workgroup and the row count up to which columns are shared out instead: matmul.wgsl. */
 export const TILE = 64;
 export const FEW = 4;
-/** Workgroups that a GPU wants at the least; with fewer tiles, K is split or tiles are smaller. */
-const BUSY = 128;
-
 /** Elements of split-K's scratch at the most: 64 MiB. */
 const MOST_PARTS = 2 ** 24;
 
-const tiles = (rows: number, columns: number) => (s: Shape) => s.batch * ceilDiv(s.m, rows) * ceilDiv(s.n, columns);
 const squareTiles = tiles(TILE, TILE);
 /** Up to FEW rows matmul.wgsl adds in another order, so an ordered variant leaves them to it. */
 const many = ({ m }: Shape) => m > FEW;
@@ -50,18 +47,6 @@ function smallTile(form: number, down: number): Variant {
     applies: many,
     ordered: true,
     passes: [{ wgsl: small, entry: 'matmul_small', constants: { form, down }, grid }],
-  };
-}
-
-/** NT: `tall` x `wide` outputs per thread, 64 threads stand 8 x 8; `turn` vec4 of k at a time. */
-function staged(tall: number, wide: number, turn: number): Variant {
-  const [rows, columns] = [8 * tall, 8 * wide];
-  const count = tiles(rows, columns);
-  return {
-    name: `staged_${rows}x${columns}`,
-    applies: (s: Shape) => many(s) && fours(s.k, s.stride_a, s.stride_b),
-    ordered: true,
-    passes: [{ wgsl: stagedNt, entry: 'matmul_staged', constants: { tall, wide, turn }, grid: (s: Shape) => grid1d(count(s)) }],
   };
 }
 
@@ -141,6 +126,8 @@ const gemvAlongN = (form: number): Variant => ({
   passes: [{ wgsl: gemv, entry: 'matmul_gemv', constants: { form }, grid: ({ n, batch }: Shape) => grid1d(batch * ceilDiv(n, 16)) }],
 });
 
+const STAGED_NT = stagedVariants({ wgsl: stagedNt, entry: 'matmul_staged' }, (s: Shape) => many(s) && fours(s.k, s.stride_a, s.stride_b));
+
 /** Lines along memory in loads of four; along k, in turns of eight. */
 function inQuads(form: Form, { m, n, k, stride_a, stride_b }: Shape): boolean {
   const lines = { nn: [n, k / 2], nt: [k / 2], tn: [m, n] }[form];
@@ -174,7 +161,7 @@ export function variants(form: Form): readonly Variant[] {
       ordered: true,
       passes: [{ wgsl: quad, entry: 'matmul_quad', constants, grid: (s: Shape) => grid1d(tiles(32, 64)(s)) }],
     },
-    ...(form === 'nt' ? [staged(1, 1, 32), staged(1, 4, 16), staged(4, 4, 8)] : [split(code, 4), split(code, 16)]),
+    ...(form === 'nt' ? STAGED_NT : [split(code, 4), split(code, 16)]),
     ...MATRICES.map((matrix) => onMatrices(form, code, matrix)),
   ];
 }
@@ -189,15 +176,6 @@ export const rules =
     const worth = ({ m, n }: Shape) => form === 'nt' || Math.min(m, n) >= TILE;
     return [{ variant: `subgroup_matrix_${matrix.side}_${matrix.lanes}`, when: worth }, ...others];
   };
-
-/** NT: the largest tile that is not half idle and leaves nobody idle. More outputs per thread are fewer loads for each, but a smaller grid. */
-const STAGED: readonly Rule[] = [
-  // Of few k (what a LoRA adds, k = 16) the stores decide: those of `staged` fill sectors of 32 bytes, those of `shared` quarters of four.
-  { variant: 'shared', when: (s: Shape) => s.k > 64 && Math.min(s.m, s.n) > 32 && squareTiles(s) >= BUSY },
-  { variant: 'staged_32x32', when: (s: Shape) => Math.min(s.m, s.n) > 16 && tiles(32, 32)(s) >= BUSY },
-  { variant: 'staged_8x32', when: (s: Shape) => s.n > 16 && tiles(8, 32)(s) >= BUSY },
-  { variant: 'staged_8x8', when: () => true },
-];
 
 const SPLIT: readonly Rule[] = [
   { variant: 'split_k_16', when: (s: Shape) => squareTiles(s) * 4 < BUSY && s.k >= 1024 },

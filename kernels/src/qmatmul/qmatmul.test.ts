@@ -3,10 +3,11 @@
  * that a format allows comes up: halves from subnormal to 2, q = -127..127 and -7..7, scales from 2^-20 on. One axis at a time
  * around a control: rows on both sides of the few-rows paths (4) and of the blocks (6, 12, 36, 64, 288); columns around 8, 64; depth around the
  * padding (4, 8, 32), 16 and 256. Columns of a wider matrix: neighbours stay as they were. Epilogue: bias, accumulate, c left unread.
+ * Variants: the shapes of their tiles, bit for bit the default's; on hardware they spread the products of decoding over the device.
  * Gather: ids outside give zeros or are passed over. NN is the gradient of NT: finite differences. The layouts' bytes.
  */
-import type { HostArray, HostBuffers, Params } from '@eagrl/kernels';
-import { assertClose, type KernelCase, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { DEFAULT_VARIANT, type HostArray, type HostBuffers, type Params, pickVariant, variantOf } from '@eagrl/kernels';
+import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { expect, test } from 'vitest';
 import { rowWords, scaleWords, WEIGHT_TYPES, type WeightType } from './format.ts';
 import { qmatmul } from './qmatmul.ts';
@@ -74,8 +75,40 @@ for (const form of ['nt', 'nn'] as const) {
         of(`columns of a wider matrix m=${m}`, shape(form, m, 41, 43, { lda: 50, ldc: 61 })),
       ]),
     ]);
+    // What a variant brings is the shape of its tile, shown by one format; the layouts are the entry's own.
+    for (const { name } of qmatmul.entries[entry].variants ?? []) {
+      if (dtype !== 'int4' && name !== 'staged_8x8') continue;
+      testVariant(qmatmul, entry, name, [
+        ...[
+          [5, 1, 1],
+          [8, 33, 130],
+          [33, 40, 37],
+          [64, 65, 260],
+        ].map(([m, n, k]) => of(`m=${m} n=${n} k=${k}`, shape(form, m, n, k))),
+        of('bias and accumulate m=30', shape(form, 30, 41, 300, { has_bias: 1, accumulate: 1 })),
+        of('columns of a wider matrix m=30', shape(form, 30, 41, 43, { lda: 50, ldc: 61 })),
+      ]);
+    }
   }
 }
+
+test('on hardware the products of decoding are spread over many workgroups', () => {
+  const entry = qmatmul.entries.qmatmul_nt_int4;
+  const pick = (m: number, n: number, k: number, software = false) => {
+    const params = shape('nt', m, n, k);
+    const name = pickVariant(entry, params, { software, features: new Set() });
+    const grid = name === DEFAULT_VARIANT ? entry.grid : variantOf(qmatmul, 'qmatmul_nt_int4', name).passes[0].grid;
+    return `${name} ${grid(params)[0]}`;
+  };
+  // Qwen2.5-0.5B: q and o, k and v, gate and up, down.
+  expect(pick(8, 896, 896)).toBe('staged_8x8 112');
+  expect(pick(8, 128, 896)).toBe('staged_8x8 16');
+  expect(pick(16, 4864, 896)).toBe('staged_8x32 304');
+  expect(pick(64, 4864, 896)).toBe('staged_32x32 304');
+  expect(pick(1900, 896, 896)).toBe('default 420');
+  expect(pick(4, 896, 896)).toBe('default 112');
+  expect(pick(8, 896, 896, true)).toBe('default 14');
+});
 
 for (const dtype of WEIGHT_TYPES) {
   const gather = (title: string, tokens: number, n: number, k: number, more: Params = {}): KernelCase => ({

@@ -1,4 +1,6 @@
-import { type Binding, ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32 } from '../common/spec.ts';
+import { type AdapterFacts, type Binding, ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32 } from '../common/spec.ts';
+import { STAGED, stagedVariants } from '../common/staged.ts';
+import stagedNt from '../gen/qmatmul.staged_nt.wgsl.ts';
 import wasm from '../gen/qmatmul.wasm.ts';
 import wgsl from '../gen/qmatmul.wgsl.ts';
 import { rowWords, scaleWords, WEIGHT_TYPES, type WeightType } from './format.ts';
@@ -38,6 +40,13 @@ const weightBytes = (dtype: WeightType, n: number, k: number): number => 4 * n *
 
 const weights = (dtype: WeightType): Binding => (dtype === 'f32' ? f32('w') : u32('w'));
 
+/** Beyond FEW rows the tile and these add in one order, so a choice by the number of rows does not show in any of them. */
+const forFewOutputs = (format: number): Pick<KernelEntry, 'variants' | 'rules' | 'shape'> => ({
+  variants: stagedVariants({ wgsl: stagedNt, entry: 'qmatmul_staged', constants: { format } }, ({ m }: Shape) => m > FEW),
+  rules: ({ software }: AdapterFacts) => (software ? [] : STAGED),
+  shape: ({ m, n, k }: Shape) => `${m}x${n}x${k}`,
+});
+
 function product(form: Form, dtype: WeightType): KernelEntry {
   const format = formatOf(dtype);
   const width = ({ n, k }: Shape) => (form === 'nt' ? n : k);
@@ -63,6 +72,7 @@ function product(form: Form, dtype: WeightType): KernelEntry {
       },
       { export: 'qmatmul_direct', constants: [format], work: (s: Shape) => (direct(s) ? ceilDiv(s.n, STRIP) : 0) },
     ],
+    ...(form === 'nt' && forFewOutputs(format)),
     flops: ({ m, n, k }: Shape) => 2 * m * n * k,
     bytes: (s: Shape) => weightBytes(dtype, s.n, s.k) + 4 * s.m * (depth(s) + (s.accumulate ? 2 : 1) * width(s)),
   };

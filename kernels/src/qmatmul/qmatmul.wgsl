@@ -1,95 +1,15 @@
 alias elem = f32;
+//!use common/qmatmul_io.wgsl
 //!use common/shared_tile.wgsl
 // Products with a frozen matrix W (N, K) kept in 32-bit words, dequantised on load, sums in f32:
 //   NT: c (M,N) = a (M,K) W^T [+ bias (N)] [+ c]     NN: c (M,K) = a (M,N) W [+ bias (K)] [+ c]
 //   gather: y[t] = W[ids[t] - first]
-// Layouts of W and its scales: format.ts. load4 is all that knows them: four neighbours of a row.
 // One pipeline per form and format. Tiles as in common/shared_tile.wgsl: W is dequantised once per tile into workgroup memory. At most FEW
 // rows: NT shares the K of 8 columns among 8 threads each, NN the N of 64 columns among 4 threads per quad; partial sums are added in
 // fixed order. Out-of-range steps give 0, out-of-range outputs are not stored.
 // qmatmul.ts counts the workgroups by the same TILE, FEW and columns.
 
-const NT: u32 = 0u;
-const NN: u32 = 1u;
-const F32: u32 = 0u;
-const F16: u32 = 1u;
-const INT8: u32 = 2u;
-const INT4: u32 = 3u;
 const FEW: u32 = 4u;
-const GROUP: u32 = 32u;
-
-override form: u32 = NT;
-override format: u32 = F32;
-
-struct Params { m: u32, n: u32, k: u32, lda: u32, ldc: u32, accumulate: u32, has_bias: u32 }
-
-@group(0) @binding(0) var<storage, read_write> c: array<elem>;
-@group(0) @binding(1) var<storage, read> a: array<elem>;
-@group(0) @binding(2) var<storage, read> w: array<u32>;
-@group(0) @binding(3) var<storage, read> scales: array<u32>;
-@group(0) @binding(4) var<storage, read> bias: array<elem>;
-@group(0) @binding(5) var<uniform> p: Params;
-
-fn float_at(at: u32, live: bool) -> f32 {
-  if (!live) { return 0.0; }
-  return bitcast<f32>(w[at]);
-}
-
-fn halves(at: u32) -> vec4f { return vec4f(unpack2x16float(w[at]), unpack2x16float(w[at + 1u])); }
-
-/** Four bytes, sign extended. */
-fn bytes(at: u32) -> vec4f {
-  let word = w[at];
-  return vec4f(bitcast<vec4i>(vec4u(word << 24u, word << 16u, word << 8u, word)) >> vec4u(24u));
-}
-
-fn nibbles(at: u32, high: u32) -> vec4f {
-  let word = w[at] >> (4u * high);
-  return vec4f(vec4u(word, word >> 8u, word >> 16u, word >> 24u) & vec4u(15u)) - 8.0;
-}
-
-fn scale_from(word: u32, group: u32) -> f32 { return bitcast<f32>(select(word << 16u, word & 0xffff0000u, (group & 1u) == 1u)); }
-
-/** Elements 4q .. 4q+3 of a row of W, k long; 0 from k on. */
-fn load4(row: u32, q: u32, k: u32) -> vec4f {
-  let x = 4u * q;
-  if (x >= k) { return vec4f(); }
-  if (format == F32) {
-    let at = row * k + x;
-    return vec4f(float_at(at, true), float_at(at + 1u, x + 1u < k), float_at(at + 2u, x + 2u < k), float_at(at + 3u, x + 3u < k));
-  }
-  if (format == F16) { return halves(row * ((k + 7u) / 8u * 4u) + 2u * q); }
-  let groups = (k + GROUP - 1u) / GROUP;
-  let group = x / GROUP;
-  let scale = scale_from(scales[row * ((groups + 1u) / 2u) + group / 2u], group);
-  if (format == INT8) { return scale * bytes(row * groups * 8u + q); }
-  return scale * nibbles(row * groups * 4u + q / 2u, q & 1u);
-}
-
-/** Elements 4q .. 4q+3 of row i of a, `depth` long; 0 from there on. */
-fn a4(i: u32, q: u32, depth: u32) -> vec4f {
-  let x = 4u * q;
-  let at = i * p.lda + x;
-  var r = vec4f();
-  if (x < depth) { r.x = f32(a[at]); }
-  if (x + 1u < depth) { r.y = f32(a[at + 1u]); }
-  if (x + 2u < depth) { r.z = f32(a[at + 2u]); }
-  if (x + 3u < depth) { r.w = f32(a[at + 3u]); }
-  return r;
-}
-
-fn put(i: u32, j: u32, value: f32) {
-  if (i >= p.m || j >= width()) { return; }
-  let at = i * p.ldc + j;
-  var r = value;
-  if (p.has_bias != 0u) { r += f32(bias[j]); }
-  if (p.accumulate != 0u) { r += f32(c[at]); }
-  c[at] = elem(r);
-}
-
-/** Columns of c, and steps of the sum. */
-fn width() -> u32 { return select(p.n, p.k, form == NN); }
-fn depth() -> u32 { return select(p.k, p.n, form == NN); }
 
 /** One quad of neighbours per thread becomes a column of four steps. A place is the tile's first column and its first row. */
 fn fill_tiles(place: vec3u, l0: u32, t: u32) {
