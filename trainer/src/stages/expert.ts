@@ -107,11 +107,14 @@ export function expertData(cohort: Cohort): ExpertData {
   return { numColumns: C, patients, labels: cohort.patients.map((p) => p.label), split };
 }
 
+/** The default of `seed`. */
+const FIRST_SEED = 42;
+
 /**
- * Seed of a member: steps of 2^32 over the golden ratio from the run's own, modulo 2^32, lie far from each other, so that the ensembles of
- * neighbouring runs (`--seeds`) share no member. Member 0 has the run's.
+ * Seed of a member, modulo 2^32. Runs lie an odd step of 2^32 over the golden ratio apart from each other, counted from the default seed, whose
+ * members are 42, 43, ...: no seed is given twice, and the ensembles of neighbouring runs (`--seeds`) share no member.
  */
-export const memberSeed = (seed: number, member: number): number => (seed + member * 0x9e3779b1) >>> 0;
+export const memberSeed = (seed: number, member: number): number => (FIRST_SEED + Math.imul(seed - FIRST_SEED, 0x9e3779b1) + member) >>> 0;
 
 /** Trains one member and lets it speak about every patient with the weights of its best epoch. */
 async function trainMember(ctx: Context, data: ExpertData, config: Config, member: number, run: TrainingRun): Promise<Member> {
