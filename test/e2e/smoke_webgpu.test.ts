@@ -16,7 +16,9 @@ afterAll(() => rmSync(work, { recursive: true, force: true }));
 const folder = join(work, 'smoke');
 let finished: Finished;
 beforeAll(async () => {
-  finished = await eagrl('run', '--config', 'configs/smoke.yaml', '--device', 'webgpu-software', '--output-dir', work, '--json');
+  // With a reference policy, without which there is no KL to log.
+  const flags = ['--config', 'configs/smoke.yaml', '--device', 'webgpu-software', '--rl.beta', '0.04', '--output-dir', work, '--json'];
+  finished = await eagrl('run', ...flags);
 }, 900_000);
 
 test('both stages run to their end', () => {
