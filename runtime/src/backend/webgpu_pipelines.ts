@@ -56,7 +56,7 @@ export class Pipelines {
   }
 
   /**
-   * Compiles what is missing, all at once: each entry's own WGSL and the variants that its rules may pick here. A shader error is held
+   * Compiles what is missing: each entry's own WGSL and the variants that its rules may pick here. A shader error is held
    * here and does not take the device down.
    * @throws Error with the kernel's name and the compiler's message and line.
    */
@@ -78,12 +78,25 @@ export class Pipelines {
         return { spec, name, made };
       }),
     );
-    await Promise.all(
-      described.map(async ({ spec, name, made }) => {
-        const passes = await Promise.all(made.descriptors.map((d) => this.#device.createComputePipelineAsync(d)));
-        if (!this.#ready.get(spec.entries[name])?.has(made.variant.name)) this.#keep(spec, name, made, passes);
-      }),
-    );
+    const compile = async ({ spec, name, made }: (typeof described)[number]) => {
+      const passes = await Promise.all(made.descriptors.map((d) => this.#compile(d)));
+      if (!this.#ready.get(spec.entries[name])?.has(made.variant.name)) this.#keep(spec, name, made, passes);
+    };
+    if (this.#adapter.software) for (const one of described) await compile(one);
+    else await Promise.all(described.map(compile));
+  }
+
+  /**
+   * What Dawn compiles off the caller's thread takes twice the CPU time (SwiftShader: LOG.md, 2026-11-27): worth it only where the compiler works
+   * for a GPU. Of a software adapter each pipeline holds the caller up, and others have their turn in between.
+   */
+  async #compile(descriptor: GPUComputePipelineDescriptor): Promise<GPUComputePipeline> {
+    if (!this.#adapter.software) return this.#device.createComputePipelineAsync(descriptor);
+    this.#device.pushErrorScope('validation');
+    const pipeline = this.#device.createComputePipeline(descriptor);
+    const error = await this.#device.popErrorScope();
+    if (error) throw new Error(`${descriptor.label}: ${error.message}`);
+    return pipeline;
   }
 
   #keep(spec: KernelSpec, name: string, { label, variant, layout }: Described, passes: readonly GPUComputePipeline[]): Pipeline {
