@@ -16,6 +16,7 @@ export {
   FLOAT_MAX,
   FLOAT_TYPES,
   type FloatType,
+  inMemory,
   openSafetensors,
   parseSafetensors,
   SafetensorsError,
@@ -24,6 +25,7 @@ export {
   safetensorsHeader,
   storedBytes,
   type TensorEntry,
+  type TensorSource,
   type TensorToStore,
   writeSafetensors,
 } from './io/safetensors.ts';

@@ -67,6 +67,12 @@ test('parts tile the rows; what is written is what is read', async () => {
       for (const [i, { name }] of specs.entries()) {
         expect(equal(read.get(name), numbers[i])).toBe(true);
         expect(equal(await store.readOne(name), numbers[i])).toBe(true);
+        const pieces: number[] = [];
+        for await (const piece of store.pieces(store.list[i], 41)) {
+          expect(piece.length).toBeLessThanOrEqual(41);
+          pieces.push(...piece);
+        }
+        expect(equal(Float32Array.from(pieces), numbers[i])).toBe(true);
       }
       const flat = await Promise.all(store.values.map((t) => ctx.read(t)));
       for (const [a, values] of flat.entries()) expect(values.findIndex((v, i) => (v === 0) === (taken[a][i] === 1))).toBe(-1);

@@ -214,7 +214,7 @@ export class ParamStore {
    * What is on the device in the layout of `values`, by parameter. Buffers are read one after the other, so that a GPU's host memory holds one
    * of them beside the result: queue nothing that changes them until it resolves.
    */
-  async readLike(tensors: readonly Tensor[]): Promise<Map<string, Float32Array>> {
+  async #readLike(tensors: readonly Tensor[]): Promise<Map<string, Float32Array>> {
     const flat: Float32Array[] = [];
     for (const t of tensors) flat.push(await this.ctx.read(t));
     return this.split(flat);
@@ -222,7 +222,17 @@ export class ParamStore {
 
   /** All values by name. */
   read(): Promise<Map<string, Float32Array>> {
-    return this.readLike(this.values);
+    return this.#readLike(this.values);
+  }
+
+  /** A parameter's elements in order, at most `most` at a time; or those of its gradient, of its moments: `from` has the layout of `values`. */
+  async *pieces(p: Parameter, most: number, from: readonly Tensor[] = this.values): AsyncGenerator<Float32Array> {
+    for (const { w, arena } of p.parts) {
+      for (let at = 0; at < w.slice.length; at += most) {
+        const length = Math.min(most, w.slice.length - at);
+        yield await this.ctx.backend.read({ buffer: from[arena].slice.buffer, offset: w.slice.offset + at, length }, 'f32');
+      }
+    }
   }
 
   /** The values of one parameter. */
@@ -233,7 +243,7 @@ export class ParamStore {
   /** All gradients by name. @throws Error before `enableGrad`. */
   async readGrads(): Promise<Map<string, Float32Array>> {
     if (!this.grads) throw new Error('params: no gradients; call enableGrad first');
-    return this.readLike(this.grads);
+    return this.#readLike(this.grads);
   }
 
   destroy(): void {

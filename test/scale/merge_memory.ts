@@ -15,9 +15,10 @@ import {
   showBytes,
   sizeOf,
   transformerParams,
+  writeSafetensors,
 } from '@eagrl/runtime';
 import { Random } from '@eagrl/testing';
-import { withSafetensors, withWeights, writeSafetensorsFile } from '../../trainer/src/run/weights.ts';
+import { withSafetensors, withWeights } from '../../trainer/src/run/weights.ts';
 import { mergeLora } from '../../trainer/src/stages/merge.ts';
 import { CONFIG, LORA, writeHalfBillion } from './qwen_half_billion.ts';
 
@@ -33,7 +34,7 @@ const tensors = loraParams(transformerParams(CONFIG), LORA).map(({ name, shape }
   shape,
   data: random.normals(sizeOf(shape), 0.02),
 }));
-writeSafetensorsFile(join(adapter, 'adapter_model.safetensors'), tensors, { format: 'pt' });
+writeFileSync(join(adapter, 'adapter_model.safetensors'), writeSafetensors(tensors, { format: 'pt' }));
 writeFileSync(join(adapter, 'adapter_config.json'), JSON.stringify(adapterConfig(LORA, model)));
 
 const rss = () => process.resourceUsage().maxRSS * 1024;

@@ -43,8 +43,10 @@ export async function writeHalfBillion(folder: string): Promise<void> {
   if (existsSync(join(folder, 'config.json'))) return;
   mkdirSync(folder, { recursive: true });
   const specs = transformerParams(CONFIG);
-  const entries = specs.map(({ name, shape }) => ({ name, shape, dtype: 'BF16' as const }));
-  await writeWeights(folder, entries, (name) => randomWeights(specs.find((s) => s.name === name) as ParamSpec));
+  await writeWeights(
+    folder,
+    specs.map((spec) => ({ name: spec.name, shape: spec.shape, dtype: 'BF16', pieces: () => randomWeights(spec) })),
+  );
   for (const file of ['tokenizer.json', 'chat_template.jinja']) cpSync(join(BASE_POLICY, file), join(folder, file));
   writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...CONFIG, torch_dtype: 'bfloat16', eos_token_id: 1397 }));
 }

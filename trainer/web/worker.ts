@@ -1,5 +1,5 @@
 /** The method in a worker of its own: the page stays quick to answer, and WebAssembly may wait for its threads. */
-import { Context, openDevice, openSafetensors, saveParams, writeSafetensors } from '@eagrl/runtime';
+import { Context, inMemory, openDevice, openSafetensors, saveParams, writeSafetensors } from '@eagrl/runtime';
 import { parse } from 'yaml';
 import templateText from '../assets/base-policy/chat_template.jinja?raw';
 import configText from '../assets/base-policy/config.json?raw';
@@ -50,7 +50,7 @@ async function train({ preset, device }: Start): Promise<void> {
         warn: (message) => tell({ kind: 'warning', message }),
       },
     });
-    const weights = Uint8Array.from(writeSafetensors(await saveParams(result.policy.model.params, 'F16'), { format: 'pt' }));
+    const weights = Uint8Array.from(writeSafetensors(await inMemory(saveParams(result.policy.model.params, 'F16')), { format: 'pt' }));
     destroyPolicy(result.policy);
     const { eval: rows, paired, example } = result;
     const seconds = (performance.now() - started) / 1000;

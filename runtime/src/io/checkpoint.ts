@@ -3,7 +3,7 @@ import type { AdamW } from '../optim/adamw.ts';
 import type { ParamSpec, ParamStore } from '../params.ts';
 import type { StoredWeights } from '../stored.ts';
 import { sizeOf } from '../tensor.ts';
-import { type FloatType, SafetensorsError, type StoredTensor, type TensorToStore } from './safetensors.ts';
+import { type FloatType, SafetensorsError, type StoredTensor, type TensorSource } from './safetensors.ts';
 
 /** Names tensors that may be there without a place: a tied model's `lm_head.weight`. */
 export interface LoadOptions {
@@ -48,13 +48,13 @@ export function checkParams(
   }
 }
 
-/** Elements in host memory at a time while weights and moments are loaded: 16 MiB as f32. */
-const LOAD_CHUNK = 4 * 1024 * 1024;
+/** Elements in host memory at a time while weights and moments are loaded or saved: 16 MiB as f32. */
+const CHUNK = 4 * 1024 * 1024;
 
 /** A tensor's numbers, a chunk at a time, and where each starts. */
 function* chunksOf(stored: StoredTensor): Generator<[at: number, data: Float32Array]> {
   const length = sizeOf(stored.shape);
-  for (let at = 0; at < length; at += LOAD_CHUNK) yield [at, stored.read(at, Math.min(length, at + LOAD_CHUNK))];
+  for (let at = 0; at < length; at += CHUNK) yield [at, stored.read(at, Math.min(length, at + CHUNK))];
 }
 
 /**
@@ -90,7 +90,7 @@ export function loadWeights(
   for (const m of matrices) {
     const file = tensors.get(m.name) as StoredTensor;
     const [rows, k] = m.shape;
-    const step = Math.max(1, Math.floor(LOAD_CHUNK / k));
+    const step = Math.max(1, Math.floor(CHUNK / k));
     for (let row = 0; row < rows; row += step) {
       const data = file.read(row * k, Math.min(rows, row + step) * k);
       refuseNonFinite(m.name, data, row * k);
@@ -105,19 +105,15 @@ function refuseNonFinite(name: string, data: Float32Array, offset: number): void
     if (!Number.isFinite(data[i])) throw new SafetensorsError(`'${name}': element ${offset + i} is ${data[i]}; weights must be finite`);
 }
 
-/** All parameters, ready to be written in the model's dtype. */
-export async function saveParams(store: ParamStore, dtype: FloatType = 'F32'): Promise<TensorToStore[]> {
-  const values = await store.read();
-  return store.list.map(({ name, shape }) => ({ name, shape, data: values.get(name) as Float32Array, dtype }));
-}
+/** All parameters, to be written in the model's dtype. They are read when they are written: queue nothing that changes them until then. */
+export const saveParams = (store: ParamStore, dtype: FloatType = 'F32'): TensorSource[] =>
+  store.list.map((p) => ({ name: p.name, shape: p.shape, dtype, pieces: () => store.pieces(p, CHUNK) }));
 
-/** First and second moments as `m.<parameter>` and `v.<parameter>`, f32, and the step count as metadata. */
-export async function saveOptimizer(optimizer: AdamW): Promise<{ tensors: TensorToStore[]; metadata: Record<string, string> }> {
+/** First and second moments as `m.<parameter>` and `v.<parameter>`, f32, read as those of {@link saveParams}; the step count as metadata. */
+export function saveOptimizer(optimizer: AdamW): { tensors: TensorSource[]; metadata: Record<string, string> } {
   const { params, m, v } = optimizer;
-  const first = await params.readLike(m);
-  const second = await params.readLike(v);
-  const tensors = [['m', first] as const, ['v', second] as const].flatMap(([prefix, values]) =>
-    params.list.map(({ name, shape }) => ({ name: `${prefix}.${name}`, shape, data: values.get(name) as Float32Array })),
+  const tensors = [['m', m] as const, ['v', v] as const].flatMap(([prefix, from]) =>
+    params.list.map((p) => ({ name: `${prefix}.${p.name}`, shape: p.shape, pieces: () => params.pieces(p, CHUNK, from) })),
   );
   return { tensors, metadata: { step_count: String(optimizer.stepCount) } };
 }

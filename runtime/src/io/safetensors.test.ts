@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseSafetensors, SafetensorsError, writeSafetensors } from './safetensors.ts';
+import { inMemory, parseSafetensors, SafetensorsError, writeSafetensors } from './safetensors.ts';
 
 /** A file from a header text and a number of data bytes. */
 function file(header: string | Uint8Array, dataBytes: number, claimed?: bigint): Uint8Array {
@@ -35,6 +35,22 @@ test('round trip: order, shapes, scalars, empty tensors, metadata, __proto__ as 
     const t = parsed.tensors.get(name);
     expect(t && [t.dtype, t.shape, t.read()]).toEqual([dtype, shape, data]);
   }
+});
+
+test('pieces of any lengths come to the same file; too few and too many are refused', async () => {
+  const data = Float32Array.from({ length: 6 }, (_, i) => i - 2.5);
+  const cut = (...lengths: number[]) => ({
+    name: 'w',
+    shape: [2, 3],
+    async *pieces() {
+      let at = 0;
+      for (const n of lengths) yield data.subarray(at, (at += n));
+    },
+  });
+  const whole = writeSafetensors([{ name: 'w', shape: [2, 3], data }]);
+  for (const lengths of [[6], [1, 2, 3], [0, 5, 0, 1]]) expect(writeSafetensors(await inMemory([cut(...lengths)]))).toEqual(whole);
+  await expect(inMemory([cut(5)])).rejects.toThrow(/'w': shape \(2, 3\), 5 elements/);
+  await expect(inMemory([cut(6, 0), cut(6), { ...cut(3, 3), shape: [5] }])).rejects.toThrow(/shape \(5\), 6 elements/);
 });
 
 test('reads from a Node Buffer, whose slice is a view at any address', () => {

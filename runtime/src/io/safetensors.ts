@@ -87,6 +87,27 @@ export interface TensorToStore {
 /** What a header says of a tensor. */
 export type TensorEntry = Omit<TensorToStore, 'data'>;
 
+/** What to write, its numbers in order and in pieces of any length, each had when its turn comes: they need not be in memory together. */
+export interface TensorSource extends TensorEntry {
+  pieces(): AsyncIterable<Float32Array>;
+}
+
+/** All of the numbers in memory, for {@link writeSafetensors}. @throws SafetensorsError when the pieces do not fill the shape. */
+export async function inMemory(sources: readonly TensorSource[]): Promise<TensorToStore[]> {
+  const tensors: TensorToStore[] = [];
+  for (const { pieces, ...entry } of sources) {
+    const data = new Float32Array(entry.shape.reduce((n, d) => n * d, 1));
+    let at = 0;
+    for await (const piece of pieces()) {
+      if (at + piece.length <= data.length) data.set(piece, at);
+      at += piece.length;
+    }
+    if (at !== data.length) throw new SafetensorsError(`'${entry.name}': shape (${entry.shape.join(', ')}), ${at} elements`);
+    tensors.push({ ...entry, data });
+  }
+  return tensors;
+}
+
 /** Bytes of a tensor's data in the file. */
 export const storedBytes = ({ shape, dtype = 'F32' }: TensorEntry): number => shape.reduce((n, d) => n * d, BYTES[dtype]);
 

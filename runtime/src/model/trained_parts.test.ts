@@ -12,7 +12,7 @@ import type { Backend } from '../backend.ts';
 import { Context } from '../context.ts';
 import { type DeviceName, openDevice } from '../device.ts';
 import { loadOptimizer, loadParams, saveOptimizer, saveParams } from '../io/checkpoint.ts';
-import { parseSafetensors, writeSafetensors } from '../io/safetensors.ts';
+import { inMemory, parseSafetensors, writeSafetensors } from '../io/safetensors.ts';
 import { lmHeadCrossEntropy, lmHeadLogprobs } from '../ops/lm_head.ts';
 import { AdamW } from '../optim/adamw.ts';
 import { packGroups } from '../pack.ts';
@@ -141,8 +141,9 @@ test('training and checkpoints: the same bytes, each loads into the other and go
     return means;
   };
   const save = async (model: Transformer, optimizer: AdamW) => {
-    const { tensors, metadata } = await saveOptimizer(optimizer);
-    return { weights: writeSafetensors(await saveParams(model.params)), state: writeSafetensors(tensors, metadata) };
+    const { tensors, metadata } = saveOptimizer(optimizer);
+    const weights = writeSafetensors(await inMemory(saveParams(model.params)));
+    return { weights, state: writeSafetensors(await inMemory(tensors), metadata) };
   };
   const load = (model: Transformer, optimizer: AdamW, { weights: file, state }: Awaited<ReturnType<typeof save>>) => {
     loadParams(model.params, parseSafetensors(file).tensors);

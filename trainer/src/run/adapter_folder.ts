@@ -97,7 +97,7 @@ export async function writeTrained(path: string, policy: Policy, source: ModelSo
   if (!adapter || !lora) return writeModelFolder(path, policy, source);
   mkdirSync(path, { recursive: true });
   writeFileSync(join(path, CONFIG), `${JSON.stringify(adapterConfig(lora, base), null, 2)}\n`);
-  writeSafetensorsFile(join(path, WEIGHTS), await saveParams(adapter), { format: 'pt' });
+  await writeSafetensorsFile(join(path, WEIGHTS), saveParams(adapter), { format: 'pt' });
   writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(source.tokenizerJson));
   if (source.chatTemplate !== null) writeFileSync(join(path, 'chat_template.jinja'), source.chatTemplate);
 }

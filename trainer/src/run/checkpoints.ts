@@ -98,9 +98,9 @@ export class FolderCheckpoints implements CheckpointStore {
     const older = existsSync(folder) ? readdirSync(folder).filter((n) => n !== name) : [];
     await writeDirectoryAtomic(join(folder, name), async (path) => {
       await writeTrained(path, policy, this.#source, this.#base);
-      const { tensors, metadata } = await saveOptimizer(optimizer);
-      const weights = (await saveParams(policy.model.trainable)).map((t) => ({ ...t, name: WEIGHTS + t.name }));
-      writeSafetensorsFile(join(path, STATE), [...weights, ...tensors], metadata);
+      const { tensors, metadata } = saveOptimizer(optimizer);
+      const weights = saveParams(policy.model.trainable).map((t) => ({ ...t, name: WEIGHTS + t.name }));
+      await writeSafetensorsFile(join(path, STATE), [...weights, ...tensors], metadata);
       const json = (file: string, value: unknown) => writeFileSync(join(path, file), `${JSON.stringify(value, null, 2)}\n`);
       json('trainer_state.json', { phase, ...state, config_hash: this.#run.configHash } satisfies TrainerState);
       // Both are functions of the step: nothing else needs to be kept, and these say so.

@@ -13,6 +13,7 @@ import {
   ParamStore,
   parseSafetensors,
   parseTransformerConfig,
+  saveParams,
   transformerParams,
   writeSafetensors,
 } from '@eagrl/runtime';
@@ -65,11 +66,7 @@ beforeAll(async () => {
   const params = new ParamStore(ctx, transformerParams(parseTransformerConfig(config)));
   const random = new Random('folder');
   for (const p of params.list) params.write(p.name, random.normals(p.value.slice.length, 0.1));
-  const entries = params.list.map(({ name, shape }) => ({ name, shape, dtype: 'BF16' as const }));
-  const read = async function* (name: string) {
-    yield await ctx.read(params.get(name).value);
-  };
-  await writeWeights(folder, entries, read, MAX_SHARD);
+  await writeWeights(folder, saveParams(params, 'BF16'), MAX_SHARD);
   params.destroy();
 });
 afterAll(async () => {

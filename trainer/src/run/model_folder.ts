@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Context, checkParams, type FloatType, type LoraConfig, transformerParams, type WeightType } from '@eagrl/runtime';
+import { type Context, checkParams, type FloatType, type LoraConfig, saveParams, transformerParams, type WeightType } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import { type Json, type ModelSource, policyOf, readWords, refused, untied } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
@@ -103,11 +103,8 @@ export async function writeModelFolder(path: string, policy: Policy, source: Mod
   const dtype = storedType(source.config);
   writeModelSource(path, source);
   const { model } = policy;
-  const tensors = transformerParams(model.config).map(({ name, shape }) => ({ name, shape, dtype }));
-  const whole = async function* (name: string) {
-    yield await model.readWeight(name);
-  };
-  await writeWeights(path, tensors, whole, maxShardBytes);
+  if (model.stored) throw new ConfigError(`model: weights kept as ${model.stored.dtype} cannot be written; load the model as f32`);
+  await writeWeights(path, saveParams(model.params, dtype), maxShardBytes);
 }
 
 /** Writes a model folder without its weights. */

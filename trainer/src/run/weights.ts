@@ -13,8 +13,7 @@ import {
   type StoredTensor,
   safetensorsHeader,
   shardIndex,
-  type TensorEntry,
-  type TensorToStore,
+  type TensorSource,
 } from '@eagrl/runtime';
 
 const SINGLE = 'model.safetensors';
@@ -74,34 +73,24 @@ export function withSafetensors<T>(path: string, use: (file: SafetensorsFile) =>
   }
 }
 
-/** Writes tensors that are in memory, as `writeSafetensors` has them, without a copy of them all. @throws SafetensorsError */
-export function writeSafetensorsFile(path: string, tensors: readonly TensorToStore[], metadata: Readonly<Record<string, string>>): void {
+/** Writes one file, a piece in memory at a time. @throws SafetensorsError as `safetensorsHeader` */
+export async function writeSafetensorsFile(
+  path: string,
+  tensors: readonly TensorSource[],
+  metadata: Readonly<Record<string, string>>,
+): Promise<void> {
   const handle = openSync(path, 'w');
   try {
     writeAll(handle, safetensorsHeader(tensors, metadata));
-    for (const { dtype = 'F32', data } of tensors) writeAll(handle, encodeFloats(dtype, data));
-  } finally {
-    closeSync(handle);
-  }
-}
-
-/** A tensor's numbers in order, in pieces of any length. */
-export type Pieces = AsyncIterable<Float32Array>;
-
-/** Writes one file, a piece in memory at a time as `read` gives it. */
-async function writeTensors(path: string, tensors: readonly TensorEntry[], read: (name: string) => Pieces): Promise<void> {
-  const handle = openSync(path, 'w');
-  try {
-    writeAll(handle, safetensorsHeader(tensors, { format: 'pt' }));
-    for (const { name, shape, dtype = 'F32' } of tensors) {
+    for (const { name, shape, dtype = 'F32', pieces } of tensors) {
       let left = shape.reduce((n, d) => n * d, 1);
-      for await (const piece of read(name)) {
+      for await (const piece of pieces()) {
         writeAll(handle, encodeFloats(dtype, piece));
         left -= piece.length;
       }
       if (left !== 0)
         throw new Error(
-          `writeTensors: '${name}' of (${shape.join(', ')}) is ${Math.abs(left)} elements too ${left > 0 ? 'short' : 'long'}`,
+          `writeSafetensorsFile: '${name}' of (${shape.join(', ')}) is ${Math.abs(left)} elements too ${left > 0 ? 'short' : 'long'}`,
         );
     }
   } finally {
@@ -110,14 +99,9 @@ async function writeTensors(path: string, tensors: readonly TensorEntry[], read:
 }
 
 /** Writes a folder's weights in files of at most `maxBytes` of data; with more than one, an index too. The folder is empty of weights. */
-export async function writeWeights(
-  path: string,
-  tensors: readonly TensorEntry[],
-  read: (name: string) => Pieces,
-  maxBytes = MAX_SHARD_BYTES,
-): Promise<void> {
+export async function writeWeights(path: string, tensors: readonly TensorSource[], maxBytes = MAX_SHARD_BYTES): Promise<void> {
   const shards = planShards(tensors, maxBytes);
-  for (const shard of shards) await writeTensors(join(path, shard.file), shard.tensors, read);
+  for (const shard of shards) await writeSafetensorsFile(join(path, shard.file), shard.tensors, { format: 'pt' });
   if (shards.length > 1) writeFileSync(join(path, INDEX), `${JSON.stringify(shardIndex(shards), null, 2)}\n`);
 }
 

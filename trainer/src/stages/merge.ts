@@ -21,7 +21,7 @@ import type { Config } from '../config/schema.ts';
 import { readWords, refused } from '../model_source.ts';
 import { type AdapterFolder, checkAdapter, readAdapterFolder, withAdapterTensors } from '../run/adapter_folder.ts';
 import { checkModelFolder, type ModelFolder, readModelFolder, writeModelSource } from '../run/model_folder.ts';
-import { openWeights, type Pieces, writeWeights } from '../run/weights.ts';
+import { openWeights, writeWeights } from '../run/weights.ts';
 import { writeDirectoryAtomic } from '../util/atomic.ts';
 import { ConfigError } from '../util/errors.ts';
 
@@ -66,7 +66,7 @@ async function writeMerged(out: string, ctx: Context, source: ModelFolder, adapt
   const specs = transformerParams(readWords(source).config);
   const adapted = new Map(loraPaths(specs, adapter.lora).map(({ path }) => [`${path}.weight`, loraNames(path)]));
   const { tensors, close } = refused('model', () => openWeights(source.path));
-  const merged = async function* (name: string): Pieces {
+  const merged = async function* (name: string): AsyncGenerator<Float32Array> {
     const weight = tensors.get(name) as StoredTensor;
     const names = adapted.get(name);
     const pair = names && withAdapterTensors(adapter, (file) => [names.a, names.b].map((n) => upload(ctx, file.get(n) as StoredTensor)));
@@ -82,8 +82,9 @@ async function writeMerged(out: string, ctx: Context, source: ModelFolder, adapt
   };
   try {
     writeModelSource(out, source);
-    const entries = specs.map(({ name, shape }) => ({ name, shape, dtype: (tensors.get(name) as StoredTensor).dtype }));
-    await writeWeights(out, entries, merged, maxShardBytes);
+    const dtypeOf = (name: string) => (tensors.get(name) as StoredTensor).dtype;
+    const sources = specs.map(({ name, shape }) => ({ name, shape, dtype: dtypeOf(name), pieces: () => merged(name) }));
+    await writeWeights(out, sources, maxShardBytes);
   } finally {
     close();
   }
