@@ -1,7 +1,7 @@
 /**
  * Plan. The table names every entry point of every kernel, each case with all its params. A quick run on WebAssembly and the software
  * adapter prints a row per case and provider, and a receipt whose figures belong together. A wrong result is said, not timed, and
- * fails. Flags that do not exist, no matching row: exit code 2 with a message. Median, quartiles, floor and the check by hand.
+ * fails. Bars that are shares of a rate are of probes that took turns with their row. Flags that do not exist, no matching row: exit code 2 with a message. Median, quartiles, floor and the check by hand.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -13,12 +13,13 @@ import { loadTuning, openDevice, ReferenceBackend } from '@eagrl/runtime';
 import { expect, test } from 'vitest';
 import { cases } from './cases/index.ts';
 import { copyCases, floorMs, fmaCases } from './floor/floor.ts';
-import { titleOf } from './lib/case.ts';
+import type { Bar } from './lib/bars.ts';
+import { type BenchCase, titleOf } from './lib/case.ts';
 import { relativeRms } from './lib/check.ts';
 import { measure } from './lib/measure.ts';
-import { own, threadCounts } from './lib/provider.ts';
+import { type Lane, own, type Provider, threadCounts } from './lib/provider.ts';
 import type { Row } from './lib/report.ts';
-import { credible } from './lib/session.ts';
+import { credible, runCases } from './lib/session.ts';
 import { QUICK, summary } from './lib/time.ts';
 import { tunable, tuneCases } from './lib/tune.ts';
 import { main } from './main.ts';
@@ -71,6 +72,68 @@ test('a quick run of softmax on both backends', async () => {
   }
 });
 
+test('a bar that is a share of a rate is of what took turns with its row', async () => {
+  const bound = ['adamw/adamw/f32/1048576', 'matmul/nn/f32/512x512x512'];
+  const table = cases.filter((c) => [...bound, 'matmul/nn/f32/64x64x64'].includes(titleOf(c)));
+  const { code, out } = await run(['--quick'], table);
+  const { rows, bars } = JSON.parse(out.at(-1) as string) as { rows: Row[]; bars: Bar[] };
+  expect(code).toBe(0);
+  const ratios = new Map(bars.map((b) => [b.name, b.ratio]));
+  const probed = rows.filter((r) => r.floor_ms !== null);
+  expect(new Set(probed.map((r) => `${r.kernel} ${r.shape} ${r.provider}`))).toEqual(
+    new Set(['matmul 512x512x512 wasm-1', 'adamw 1048576 wasm-1', 'adamw 1048576 wasm', 'adamw 1048576 webgpu']),
+  );
+  for (const { kernel, shape, provider, floor_ms, median_ms } of probed) {
+    const [name] = [...ratios.keys()].filter(
+      (n) => n.startsWith(`${kernel} ${shape}, ${provider}: share`) || (kernel === 'matmul' && n.includes('multiply-add')),
+    );
+    expect(ratios.get(name), name).toBeCloseTo((floor_ms as number) / (median_ms as number), 3);
+  }
+});
+
+/** Answers as the reference does, but for `wrong`; tells each round, of which it has as many as `rounds` says. */
+function scripted(events: string[], rounds: (entry: string) => number, wrong?: string): Provider {
+  const lane = (c: BenchCase, inputs: kernels.HostBuffers): Lane => ({
+    outputs: async () => {
+      const out = kernels.launchRef(c.spec, c.entry, inputs, c.params);
+      if (c.entry === wrong) for (const values of Object.values(out)) values[0] += 1e3;
+      return out as unknown as Record<string, Float32Array<ArrayBuffer>>;
+    },
+    prepare: async () => {},
+    round: async () => {
+      const before = events.filter((e) => e === c.entry).length;
+      if (before === rounds(c.entry)) return { wall: [], device: [] };
+      events.push(c.entry);
+      // Of the first round 1 ms, then 2 and so on; the probe ten times as long.
+      return { wall: [(c.spec.name === 'floor' ? 10 : 1) * (before + 1)], device: [] };
+    },
+    free: async () => {},
+  });
+  const provider = { name: 'wasm-1', backend: 'wasm', adapter: 'x', threads: 1, floorOf: undefined, peer: false };
+  return { ...provider, place: async (c, inputs) => lane(c, inputs), close: async () => {} };
+}
+
+test('a probe takes turns with its case, and their medians are of the same rounds', async () => {
+  const c = cases.find((x) => titleOf(x) === 'matmul/nn/f32/64x64x64') as BenchCase;
+  const events: string[] = [];
+  const provider = scripted(events, (entry) => (entry === 'floor_fma' ? 2 : 9));
+  const [m] = await measure(c, [provider], { ...QUICK, rounds: 4 }, () => [fmaCases.plain]);
+  // The probe has no third round, so the case's third counts for nothing, and there is no fourth.
+  expect(events).toEqual(['matmul_nn', 'floor_fma', 'floor_fma', 'matmul_nn', 'matmul_nn']);
+  expect(m.time).toMatchObject({ median: 1.5, count: 2 });
+  expect(m.probes.map((p) => [p.case, p.time?.median])).toEqual([[fmaCases.plain, 15]]);
+});
+
+test('a row has the time of its own work at the rate of its probe; a probe that is wrong ends the run', async () => {
+  const c = cases.find((x) => titleOf(x) === 'matmul/nn/f32/512x512x512') as BenchCase;
+  const session = { cases: [c], budget: { ...QUICK, rounds: 3 }, wanted: () => true, print: () => {} };
+  const { rows } = await runCases({ ...session, providers: [scripted([], () => 9)] });
+  // 2 x 512^3 flops where 16384 x 128 x 12 x 8 took 10, 20 and 30 ms.
+  expect(rows.map((r) => [r.median_ms, r.floor_ms, r.floor_share])).toEqual([[2, 26.67, null]]);
+  const broken = runCases({ ...session, providers: [scripted([], () => 9, 'floor_fma')] });
+  await expect(broken).rejects.toThrow(/^floor\/fma\/f32\/16384x128\/wasm-1: y: relative RMS error .*; no floor to compare with$/);
+});
+
 test('--tune measures what has variants, says so and saves the choice', async () => {
   const entries = cases.filter(tunable).map((c) => c.entry);
   expect(entries).toEqual(expect.arrayContaining(['matmul_nt', 'softmax_fwd']));
@@ -111,7 +174,12 @@ test('a wrong result is reported, not timed, and fails', async () => {
 test('a peer that claims twice the rate of registers is reported, not timed; ours and one without a floor are taken at their word', () => {
   const c = cases.find((x) => titleOf(x) === 'matmul/nn/f32/256x256x256') as (typeof cases)[number];
   const time = summary([1]); // 33.6 MFLOP in 1 ms: 33.6 GFLOP/s
-  const measured = (peer: boolean) => ({ provider: { ...own('x', new ReferenceBackend(0)), peer }, verdict: { relErr: 1e-7 }, time });
+  const measured = (peer: boolean) => ({
+    provider: { ...own('x', new ReferenceBackend(0)), peer },
+    verdict: { relErr: 1e-7 },
+    time,
+    probes: [],
+  });
   const floor = (gflops: number) => ({ gflops, copies: [] });
   const told = credible(c, measured(true), floor(16));
   expect([told.time, told.verdict.relErr]).toEqual([undefined, 1e-7]);

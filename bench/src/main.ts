@@ -109,7 +109,7 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
   const rows = [...kernelRows, ...workRows];
   for (const p of providers) await p.close();
 
-  const bars = barsOf({ rows, floors, counts });
+  const bars = barsOf({ rows, counts });
   for (const bar of bars) print(barLine(bar));
   const note = noiseNote(rows);
   if (note) print(note);

@@ -88,11 +88,18 @@ const copyCase = (entry: string, bytes: number): BenchCase => ({
 });
 
 /** Copies of the same bytes: what every backend runs, and another form that WebGPU tries as well. */
-export const copyCases = COPY_BYTES.map((bytes) => ({
-  bytes,
-  plain: copyCase('floor_copy', bytes),
-  wide: copyCase('floor_copy_wide', bytes),
-}));
+const copyPair = (bytes: number) => ({ bytes, plain: copyCase('floor_copy', bytes), wide: copyCase('floor_copy_wide', bytes) });
+
+export const copyCases = COPY_BYTES.map(copyPair);
+
+/**
+ * The copy whose two buffers take the memory of the case, for that decides which cache holds it; to the nearest work item, and at most the largest
+ * of `copyCases`, which no cache holds: its buffers fit every adapter's bindings (128 MiB).
+ */
+export function copyLike(c: BenchCase) {
+  const item = 2 * COPY_BLOCK;
+  return copyPair(Math.min(Math.max(1, Math.round(heldBytes(c) / item)) * item, COPY_BYTES[COPY_BYTES.length - 1]));
+}
 
 /** Bytes of memory that a case's bindings take. */
 export function heldBytes({ spec, entry: name, params }: BenchCase): number {
@@ -116,6 +123,15 @@ export interface Floor {
   /** Ascending in bytes; each the faster of its copies. */
   readonly copies: readonly { readonly bytes: number; readonly gbps: number }[];
   readonly gflops: number;
+}
+
+/** How many launches of a probe do the work of one of the case: its bytes for a copy, its flops for multiply-adds. */
+export function launchesOf(probe: BenchCase, c: BenchCase): number {
+  const [of, like] = [c, probe].map(({ spec, entry, params }) => ({
+    flops: spec.entries[entry].flops(params),
+    bytes: spec.entries[entry].bytes(params),
+  }));
+  return like.flops > 0 ? of.flops / like.flops : of.bytes / like.bytes;
 }
 
 /** Milliseconds that the case's flops and bytes take at least, at the bandwidth of the copy nearest in memory used, on a log scale. */

@@ -133,11 +133,11 @@ export function reportHtml(receipt: Receipt): string {
 <h1>eagrl bench</h1><p class="soft">${html(run.date)}</p>
 ${note ? `<p class="notice">${html(note)}</p>` : ''}
 <dl>${facts.map(([k, v]) => `<dt>${html(k)}</dt><dd>${html(v)}</dd>`).join('')}</dl>
-${section('Bars', 'Each a ratio of two figures of this run.', bars(receipt))}
+${section('Bars', 'Each a ratio of two figures of this run. Shares of a rate: a copy, or multiply-adds in registers, took turns with the kernel; median over median of the same rounds.', bars(receipt))}
 ${section('Roofline', 'Lines: the rates measured in this run, a copy and multiply-adds in registers. Points: kernels, the fastest case of each named. A point above the solid line re-uses what a cache holds.', grid(rooflines))}
 ${section('Beside the peers', 'Median milliseconds per launch, shorter is better. Every result was checked against the f64 reference first.', peers(rows))}
 ${section('Scaling', 'Over the size of the problem and over threads.', grid(scalings))}
-${section('Rows', 'Spread: distance between the quartiles over the median. Of floor: share of the time that the flops and bytes need at the measured rates.', `<div class="scroll"><table><thead><tr><th>kernel/pass/dtype/shape/provider</th><th>median ms</th><th>spread</th><th>device ms</th><th>GFLOP/s</th><th>GB/s</th><th>of floor</th><th>rel. error</th></tr></thead><tbody>${rows.map(rowLine).join('')}</tbody></table></div>`)}
+${section('Rows', 'Spread: distance between the quartiles over the median. Of floor: share of the time that the flops and bytes need at the rates measured at the start of the run.', `<div class="scroll"><table><thead><tr><th>kernel/pass/dtype/shape/provider</th><th>median ms</th><th>spread</th><th>device ms</th><th>GFLOP/s</th><th>GB/s</th><th>of floor</th><th>rel. error</th></tr></thead><tbody>${rows.map(rowLine).join('')}</tbody></table></div>`)}
 </body></html>
 `;
 }

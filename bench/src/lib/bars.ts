@@ -1,5 +1,7 @@
 /** The bars of the project, each a ratio of two figures of one run on one machine. A bar whose rows are not in the run is left out. */
-import type { Floor } from '../floor/floor.ts';
+import { copyLike, fmaCases } from '../floor/floor.ts';
+import { type BenchCase, passOf, titleOf } from './case.ts';
+import type { Provider } from './provider.ts';
 import type { Row } from './report.ts';
 
 export interface Bar {
@@ -13,7 +15,6 @@ export interface Bar {
 
 export interface Evidence {
   readonly rows: readonly Row[];
-  readonly floors: Readonly<Record<string, Floor>>;
   readonly counts: readonly StepCounts[];
 }
 
@@ -49,10 +50,14 @@ function stepBars({ counts }: Evidence): Bar[] {
   ]);
 }
 
+/** Of the rate that the row's probe had in the same rounds. */
+const share = (name: string, { floor_ms, median_ms }: Row, bar: number): Bar[] =>
+  floor_ms === null || median_ms === null ? [] : [make(name, floor_ms / median_ms, '>=', bar)];
+
 /** Peers by the part of the provider's name before the backend. */
 const isPeer = (r: Row, peer: string, backend: string) => r.provider.startsWith(`${peer}-${backend}`);
 
-function matmulBars({ rows, floors }: Evidence): Bar[] {
+function matmulBars({ rows }: Evidence): Bar[] {
   const square = timed(rows, 'matmul', 'nn', SQUARE);
   const by = (provider: string) => square.find((r) => r.provider === provider);
   const bars: Bar[] = [];
@@ -77,9 +82,7 @@ function matmulBars({ rows, floors }: Evidence): Bar[] {
     against(`matmul 512^3, WebAssembly on one thread: over ${peer}`, other, one, 1.6);
   }
   against('matmul 512^3, WebAssembly: two threads over one', one, two, 1.8);
-  const rate = one && floors[one.provider]?.gflops;
-  if (one?.gflops && rate)
-    bars.push(make('matmul 512^3, WebAssembly on one thread: share of the multiply-add rate', one.gflops / rate, '>=', 0.85));
+  if (one) bars.push(...share('matmul 512^3, WebAssembly on one thread: share of the multiply-add rate', one, 0.85));
   return bars;
 }
 
@@ -114,28 +117,30 @@ function decoderBars({ rows }: Evidence): Bar[] {
 /** Below this a cache holds the case, and its time is mostly launch: 16 MiB. */
 const LARGE_BYTES = 16 * 2 ** 20;
 
-/** Kernels that only move memory, at the largest shape of the run, if that is large. */
+/** Kernels that only move memory. */
+const MOVES_MEMORY = ['softmax/fwd', 'rmsnorm/fwd', 'adamw/adamw', 'cross_entropy/cross_entropy'];
+
+/**
+ * What takes turns with a case because a bar is a share of its rate: copies of as much memory, or multiply-adds in registers. Several are forms of
+ * the same, of which the faster counts; none: no such bar.
+ */
+export function probesOf(c: BenchCase, { peer, backend, threads }: Pick<Provider, 'peer' | 'backend' | 'threads'>): readonly BenchCase[] {
+  if (peer) return [];
+  if (titleOf(c) === `matmul/nn/f32/${SQUARE}`) return backend === 'wasm' && threads === 1 ? [fmaCases.plain] : [];
+  if (!MOVES_MEMORY.includes(`${c.spec.name}/${passOf(c)}`) || c.spec.entries[c.entry].bytes(c.params) < LARGE_BYTES) return [];
+  const { plain, wide } = copyLike(c);
+  return backend === 'webgpu' ? [plain, wide] : [plain];
+}
+
+/** At the largest shape of the run. */
 function bandwidthBars({ rows }: Evidence): Bar[] {
-  const bound = [
-    ['softmax', 'fwd'],
-    ['rmsnorm', 'fwd'],
-    ['adamw', 'adamw'],
-    ['cross_entropy', 'cross_entropy'],
-  ];
   const bytes = (r: Row) => (r.gbps ?? 0) * (r.median_ms ?? 0) * 1e6;
-  return bound.flatMap(([kernel, pass]) => {
-    const own = rows.filter(
-      (r) =>
-        r.kernel === kernel &&
-        r.pass === pass &&
-        r.floor_share !== null &&
-        bytes(r) >= LARGE_BYTES &&
-        /^(wasm(-\d+)?|webgpu)$/.test(r.provider),
-    );
+  return MOVES_MEMORY.flatMap((name) => {
+    const own = rows.filter((r) => `${r.kernel}/${r.pass}` === name && r.floor_ms !== null);
     const providers = [...new Set(own.map((r) => r.provider))];
-    return providers.map((provider) => {
+    return providers.flatMap((provider) => {
       const largest = own.filter((r) => r.provider === provider).reduce((a, r) => (bytes(r) > bytes(a) ? r : a));
-      return make(`${kernel} ${largest.shape}, ${provider}: share of the copy bandwidth`, largest.floor_share ?? 0, '>=', 0.8);
+      return share(`${largest.kernel} ${largest.shape}, ${provider}: share of the copy bandwidth`, largest, 0.8);
     });
   });
 }

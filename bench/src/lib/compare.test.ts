@@ -1,10 +1,13 @@
 /**
  * Plan. By hand: a change within the noise of both spreads is the same, one beyond it is not, in both directions and with the least
  * noise; rows that are wrong, new, missing, or not asked for. A receipt survives writing and reading; what is none is refused by line.
- * Bars: each rule on rows made for it, on both sides of the bar; no rows, no bar.
+ * Bars: each rule on rows made for it, on both sides of the bar; shares by what took turns with the row, never by the start of the run;
+ * no rows, no bar. Probes by case and provider.
  */
 import { describe, expect, test } from 'vitest';
-import { barLine, barsOf } from './bars.ts';
+import { cases } from '../cases/index.ts';
+import { barLine, barsOf, probesOf } from './bars.ts';
+import { type BenchCase, titleOf } from './case.ts';
 import { compare, comparisonLines, holds } from './compare.ts';
 import { type Receipt, readReceipt, writeReceipt } from './receipt.ts';
 import { noiseNote, type Row } from './report.ts';
@@ -26,6 +29,7 @@ const row = (more: Partial<Row> = {}): Row => ({
   gbps: 10,
   rel_err: 1e-7,
   floor_share: 0.5,
+  floor_ms: null,
   intensity: 0.6,
   rate: null,
   unit: null,
@@ -90,6 +94,13 @@ describe('receipt', () => {
     expect(readReceipt(text)).toEqual(receipt);
   });
 
+  test('one from before floor_ms can be read and compared', () => {
+    const { floor_ms: _, ...old } = row();
+    const { rows } = readReceipt(`{"type":"run"}\n${JSON.stringify({ type: 'row', ...old })}`);
+    expect(rows).toEqual([row()]);
+    expect(compare(rows, [row({ floor_ms: 0.5 })], all).map((c) => c.verdict)).toEqual(['same']);
+  });
+
   test.each([
     ['{"type":"run"}\n{', 'line 2 is not JSON'],
     ['{"kernel":"softmax"}', 'line 1: type is undefined'],
@@ -100,12 +111,11 @@ describe('receipt', () => {
 describe('bars', () => {
   const square = { kernel: 'matmul', pass: 'nn', shape: '512x512x512', gflops: 30 } as const;
   const swift = { backend: 'webgpu', adapter: 'SwiftShader Device (LLVM 10.0.0)' } as const;
-  const barOf = (rows: Row[], text: string, gflops = 40) =>
-    barsOf({ rows, counts: [], floors: { 'wasm-1': { copies: [], gflops } } }).find((b) => b.name.includes(text));
+  const barOf = (rows: Row[], text: string) => barsOf({ rows, counts: [] }).find((b) => b.name.includes(text));
 
   test('peers, threads, share of the multiply-add rate', () => {
     const rows = [
-      row({ ...square, median_ms: 7 }),
+      row({ ...square, median_ms: 7, floor_ms: 5.25, floor_share: 0.9 }),
       row({ ...square, median_ms: 4, provider: 'wasm', threads: 2 }),
       row({ ...square, median_ms: 10, provider: 'tfjs-wasm-1' }),
       row({ ...square, median_ms: 14, provider: 'ort-web-wasm-1' }),
@@ -137,8 +147,9 @@ describe('bars', () => {
 
   test('bandwidth at the largest shape; the error of the backward pass may not exceed its bar', () => {
     const rows = [
-      row({ shape: '512x1408', median_ms: 0.5, floor_share: 0.9 }),
-      row({ shape: '4096x1408', median_ms: 4, floor_share: 0.7 }),
+      row({ shape: '2048x1408', median_ms: 2, floor_ms: 1.8 }),
+      row({ shape: '4096x1408', median_ms: 4, floor_ms: 2.8, floor_share: 0.9 }),
+      row({ shape: '8192x1408', median_ms: 8, floor_share: 0.9 }),
       row({ kernel: 'attention', pass: 'bwd_dq', rel_err: 1e-6 }),
       row({ kernel: 'attention', pass: 'bwd_dkdv', rel_err: 3e-6 }),
     ];
@@ -163,15 +174,39 @@ describe('bars', () => {
 
   test('counts of a training step', () => {
     const counts = [{ name: 'step, webgpu', submits: 5, buffersCreated: 0 }];
-    expect(barsOf({ rows: [], floors: {}, counts }).map((b) => [b.ratio, b.bar, b.pass])).toEqual([
+    expect(barsOf({ rows: [], counts }).map((b) => [b.ratio, b.bar, b.pass])).toEqual([
       [5, 4, false],
       [0, 0, true],
     ]);
   });
 
-  test('no bar for what a cache holds', () => expect(barOf([row({ median_ms: 0.5, gbps: 10 })], 'softmax')).toBeUndefined());
+  test('no bar without a probe that took turns with the row', () => {
+    const rows = [row({ shape: '8192x1408', median_ms: 8, floor_share: 0.9 }), row({ ...square, floor_share: 0.9 })];
+    expect(barsOf({ rows, counts: [] })).toEqual([]);
+  });
 
-  test('no rows, no bars', () => expect(barsOf({ rows: [], floors: {}, counts: [] })).toEqual([]));
+  test('probes: copies of the memory of what is large, on WebGPU two forms; multiply-adds for 512^3 on one thread; none else', () => {
+    const on = (title: string, backend: string, threads = 1, peer = false) =>
+      probesOf(cases.find((c) => titleOf(c) === title) as BenchCase, { backend, threads, peer }).map(titleOf);
+    // 14 MiB of 4096 x 1408 in and as much out; cross-entropy and AdamW write in place: half of what they move, or 4/7.
+    expect(on('softmax/fwd/f32/4096x1408', 'wasm', 2)).toEqual([`floor/copy/f32/${2 * 4 * 4096 * 1408}B`]);
+    expect(on('softmax/fwd/f32/4096x1408', 'webgpu')).toEqual(['copy', 'copy_wide'].map((form) => `floor/${form}/f32/${8 * 4096 * 1408}B`));
+    expect(on('cross_entropy/cross_entropy/f32/2048x1408', 'wasm')).toEqual([`floor/copy/f32/${353 * 2 ** 15}B`]);
+    expect(on('adamw/adamw/f32/1048576', 'wasm')).toEqual([`floor/copy/f32/${16 * 2 ** 20 + 2 * 2 ** 15}B`]);
+    expect(on('adamw/adamw/f32/16777216', 'wasm')).toEqual([`floor/copy/f32/${2 ** 28}B`]);
+    expect(on('matmul/nn/f32/512x512x512', 'wasm')).toEqual(['floor/fma/f32/16384x128']);
+    const none: Parameters<typeof on>[] = [
+      ['matmul/nn/f32/512x512x512', 'wasm', 2],
+      ['matmul/nn/f32/512x512x512', 'webgpu'],
+      ['matmul/nt/f32/512x512x512', 'wasm'],
+      ['softmax/fwd/f32/512x1408', 'wasm'],
+      ['softmax/bwd/f32/4096x1408', 'wasm'],
+      ['softmax/fwd/f32/4096x1408', 'wasm', 1, true],
+    ];
+    for (const asked of none) expect(on(...asked), asked.join(' ')).toEqual([]);
+  });
+
+  test('no rows, no bars', () => expect(barsOf({ rows: [], counts: [] })).toEqual([]));
 });
 
 test('a noisy run says so', () => {

@@ -41,7 +41,7 @@ export function writeReceipt({ run, rows, bars }: Receipt): string {
   return `${lines.map((line) => JSON.stringify(line)).join('\n')}\n`;
 }
 
-/** @throws ReceiptError naming the line that is not one of a receipt. */
+/** Rows from before `floor_ms` have null there. @throws ReceiptError naming the line that is not one of a receipt. */
 export function readReceipt(text: string): Receipt {
   let run: Run | undefined;
   const rows: Row[] = [];
@@ -56,7 +56,7 @@ export function readReceipt(text: string): Receipt {
     }
     const { type, ...rest } = value;
     if (type === 'run') run = rest as unknown as Run;
-    else if (type === 'row') rows.push(rest as unknown as Row);
+    else if (type === 'row') rows.push({ floor_ms: null, ...rest } as unknown as Row);
     else if (type === 'bar') bars.push(rest as unknown as Bar);
     else throw new ReceiptError(`line ${i + 1}: type is ${JSON.stringify(type)}; a receipt has run, row and bar`);
   });

@@ -28,8 +28,13 @@ export interface Row {
   readonly gbps: number | null;
   /** Relative RMS error against the f64 reference; null when it is not a number. */
   readonly rel_err: number | null;
-  /** Share of the median that the floor (copy bandwidth, multiply-add rate) accounts for. */
+  /** Share of the median that the floor (copy bandwidth, multiply-add rate) accounts for, by the best samples at the start of the run. */
   readonly floor_share: number | null;
+  /**
+   * What the row's bytes (or flops) take at the median rate of a copy (or of multiply-adds in registers) that took turns with it, round by round:
+   * over median_ms, the row's bar. Null where no bar wants it.
+   */
+  readonly floor_ms: number | null;
   /** Flops per byte. */
   readonly intensity: number | null;
   /** Units of work per second, for whole workloads: tokens, waves. */
@@ -47,7 +52,12 @@ export const round = (x: number): number => Number(x.toPrecision(4));
 export const nameOf = (r: Pick<Row, 'kernel' | 'pass' | 'dtype' | 'shape' | 'provider'>): string =>
   `${r.kernel}/${r.pass}/${r.dtype}/${r.shape}/${r.provider}`;
 
-export function rowOf(c: BenchCase, { provider, verdict, time, deviceMs }: Measured, floor: Floor | undefined): Row {
+export function rowOf(
+  c: BenchCase,
+  { provider, verdict, time, deviceMs }: Measured,
+  floor: Floor | undefined,
+  probedMs: number | undefined,
+): Row {
   const entry = c.spec.entries[c.entry];
   const flops = entry.flops(c.params);
   const bytes = entry.bytes(c.params);
@@ -68,6 +78,7 @@ export function rowOf(c: BenchCase, { provider, verdict, time, deviceMs }: Measu
     gbps: time ? round(bytes / time.median / 1e6) : null,
     rel_err: Number.isFinite(verdict.relErr) ? round(verdict.relErr) : null,
     floor_share: time && floor ? round(floorMs(floor, c) / time.median) : null,
+    floor_ms: time && probedMs !== undefined ? round(probedMs) : null,
     intensity: bytes > 0 ? round(flops / bytes) : null,
     rate: null,
     unit: null,

@@ -1,10 +1,11 @@
 /** One run: floors, then every case on every provider. Knows neither Node nor the DOM. */
-import { copyCases, type Floor, floorMs, fmaCases, heldBytes } from '../floor/floor.ts';
+import { copyCases, type Floor, floorMs, fmaCases, heldBytes, launchesOf } from '../floor/floor.ts';
+import { probesOf } from './bars.ts';
 import { type BenchCase, titleOf } from './case.ts';
 import { type Measured, measure } from './measure.ts';
 import type { Provider } from './provider.ts';
 import { HEADER, lineOf, type Row, rowOf } from './report.ts';
-import type { Budget } from './time.ts';
+import type { Budget, Time } from './time.ts';
 
 export interface Session {
   readonly cases: readonly BenchCase[];
@@ -52,9 +53,9 @@ export async function runCases({ cases, providers, budget, wanted, print }: Sess
     leftOut.push(...tooLong.map((p) => `${titleOf(c)}/${p.name}`));
     const chosen = asked.filter((p) => !tooLong.includes(p));
     if (chosen.length === 0) continue;
-    for (const m of await measure(c, chosen, budget)) {
+    for (const m of await measure(c, chosen, budget, (p) => probesOf(c, p))) {
       const floor = floorOf(m.provider);
-      const row = rowOf(c, credible(c, m, floor), floor);
+      const row = rowOf(c, credible(c, m, floor), floor, probedMs(c, m));
       rows.push(row);
       print(lineOf(row));
     }
@@ -72,6 +73,17 @@ export function credible(c: BenchCase, m: Measured, floor: Floor | undefined): M
   return { ...m, time: undefined, deviceMs: undefined, verdict: { ...m.verdict, wrong } };
 }
 
+const timeOf = (probe: BenchCase, { provider, verdict, time }: Pick<Measured, 'provider' | 'verdict' | 'time'>): Time => {
+  if (!time) throw new Error(`${titleOf(probe)}/${provider.name}: ${verdict.wrong}; no floor to compare with`);
+  return time;
+};
+
+/** Milliseconds of the case's work at the median rate of the probes that took turns with it, of several the fastest. */
+function probedMs(c: BenchCase, { provider, probes }: Measured): number | undefined {
+  if (probes.length === 0) return undefined;
+  return Math.min(...probes.map((p) => launchesOf(p.case, c) * timeOf(p.case, { provider, ...p }).median));
+}
+
 /** Of copies, up to the first that is as large as the largest case. */
 async function measureFloors(
   providers: readonly Provider[],
@@ -81,10 +93,7 @@ async function measureFloors(
 ): Promise<Record<string, Floor>> {
   const copies = new Map(providers.map((p) => [p, [] as { bytes: number; gbps: number }[]]));
   // By the best sample: what else the machine did meanwhile does not lower what it can do.
-  const rate = (bench: BenchCase, amount: number, m: Measured) => {
-    if (!m.time) throw new Error(`${titleOf(bench)}/${m.provider.name}: ${m.verdict.wrong}; no floor to compare with`);
-    return amount / m.time.best / 1e6;
-  };
+  const rate = (bench: BenchCase, amount: number, m: Measured) => amount / timeOf(bench, m).best / 1e6;
   const onWebgpu = providers.filter((p) => p.backend === 'webgpu');
   const most = Math.max(0, ...cases.map(heldBytes));
   const largest = copyCases.find(({ bytes }) => bytes >= most) ?? copyCases[copyCases.length - 1];

@@ -53,7 +53,7 @@ async function run({ filter, devices, quick }: Asked): Promise<Receipt> {
   const providers = [...backends].map(([name, backend]) => own(name, backend));
   const { floors, rows } = await runCases({ cases: chosen, providers, budget, wanted, print });
   for (const p of providers) await p.close();
-  const bars = barsOf({ rows, floors, counts: [] });
+  const bars = barsOf({ rows, counts: [] });
   for (const bar of bars) print(barLine(bar));
   const note = noiseNote(rows);
   if (note) print(note);

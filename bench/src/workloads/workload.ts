@@ -186,6 +186,7 @@ function rowOf(w: Workload, { who: { floor, ...who }, relErr, wrong, wall }: Wor
     gbps: null,
     rel_err: Number.isFinite(relErr) ? round(relErr) : null,
     floor_share: gflops !== undefined && floor ? round(gflops / floor.gflops) : null,
+    floor_ms: null,
     intensity: null,
     rate: time ? round((1e3 * w.amount) / time.median) : null,
     unit: w.unit,
