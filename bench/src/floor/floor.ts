@@ -30,7 +30,7 @@ const copyEntry = (lanes: number): KernelEntry => ({
   ],
   params: { n: 'u32' },
   size: ({ n }: Copy) => ({ y: n, x: n }),
-  grid: ({ n }: Copy) => grid1d(ceilDiv(n, 64 * lanes)),
+  grid: ({ n }: Copy) => grid1d(ceilDiv(n, 256 * lanes)),
   phases: [{ export: 'floor_copy', work: ({ n }: Copy) => (4 * n) / COPY_BLOCK }],
   flops: () => 0,
   bytes: ({ n }: Copy) => 8 * n,

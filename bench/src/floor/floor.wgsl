@@ -6,6 +6,8 @@ alias elem = f32;
 // One thread per vec4 of floor_copy, per matrix of floor_copy_wide and per item of floor_fma and floor_fma_scalar.
 
 const WG: u32 = 64u;
+/** Threads that copy: adapters that compute on the CPU pay for each workgroup. */
+const COPY_WG: u32 = 256u;
 
 struct CopyParams { n: u32 }
 struct FmaParams { items: u32, iters: u32, a: f32, b: f32 }
@@ -15,18 +17,18 @@ struct FmaParams { items: u32, iters: u32, a: f32, b: f32 }
 @group(0) @binding(2) var<uniform> p_copy: CopyParams;
 @group(0) @binding(1) var<uniform> p_fma: FmaParams;
 
-@compute @workgroup_size(WG)
+@compute @workgroup_size(COPY_WG)
 fn floor_copy(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let i = (wid.x + wid.y * nwg.x) * WG + t;
+  let i = (wid.x + wid.y * nwg.x) * COPY_WG + t;
   if (4u * i < p_copy.n) { y[i] = x[i]; }
 }
 
 @group(0) @binding(0) var<storage, read_write> y_wide: array<mat4x4f>;
 @group(0) @binding(1) var<storage, read> x_wide: array<mat4x4f>;
 
-@compute @workgroup_size(WG)
+@compute @workgroup_size(COPY_WG)
 fn floor_copy_wide(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let i = (wid.x + wid.y * nwg.x) * WG + t;
+  let i = (wid.x + wid.y * nwg.x) * COPY_WG + t;
   if (16u * i < p_copy.n) { y_wide[i] = x_wide[i]; }
 }
 

@@ -76,13 +76,13 @@ const state = (r: Random, n: number, scale = 1) => ({
 });
 
 const updates = [
-  ...[1, 3, 4, 63, 64, 65, 255, 257, 1000, 2052].map((n) => ({
+  ...[1, 3, 4, 16, 63, 64, 65, 255, 257, 1000, 2052, 4112].map((n) => ({
     title: `n=${n}`,
     params: { n, ...hyper(3) },
     inputs: (r: Random) => ({ ...state(r, n), norm: Float32Array.of(5, 0.2) }),
     tolerance: TOLERANCE.transcendental,
   })),
-  ...[70, 72].flatMap((n) => [
+  ...[70, 72, 80].flatMap((n) => [
     ...[1e-12, 1e8].map((scale) => ({
       title: `gradients of ${scale}, n=${n}`,
       params: { n, ...hyper(1000) },
@@ -106,11 +106,12 @@ const updates = [
 ];
 testKernel(adamw, 'adamw', updates);
 testVariant(adamw, 'adamw', 'vec4', updates);
+testVariant(adamw, 'adamw', 'matrix', updates);
 
 for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
-  for (const backend of ['wasm', 'default', 'vec4']) {
+  for (const backend of ['wasm', 'default', 'vec4', 'matrix']) {
     test(`adamw ${backend} leaves param, m and v untouched when the norm is ${bad}`, async () => {
-      const n = 72;
+      const n = 80;
       const params = { n, ...hyper(2) };
       const before = {
         param: new Float32Array(n).fill(1),

@@ -25,14 +25,17 @@ const THREAD_PER_CHUNK: Variant = {
   passes: [{ wgsl: wide, entry: 'grad_norm_partial', grid: ({ n }: Flat) => grid1d(ceilDiv(n, CHUNK * SUM_WG)) }],
 };
 
-/** Four elements per thread, each as the entry's own WGSL computes it; not measured against it, as no random numbers are moments. */
-const VEC4: Variant = {
-  name: 'vec4',
-  applies: ({ n }: Flat) => n % 4 === 0,
+/** Several elements per thread, each as the entry's own WGSL computes it; not measured against it, as no random numbers are moments. */
+const several = (name: string, entry: string, count: number): Variant => ({
+  name,
+  applies: ({ n }: Flat) => n % count === 0,
   ordered: true,
   alone: true,
-  passes: [{ wgsl: wide, entry: 'adamw', grid: ({ n }: Flat) => grid1d(ceilDiv(n, 4 * WG)) }],
-};
+  passes: [{ wgsl: wide, entry, grid: ({ n }: Flat) => grid1d(ceilDiv(n, count * WG)) }],
+});
+const VEC4 = several('vec4', 'adamw', 4);
+/** For adapters that compute on the CPU, which pay for loads by the instruction and for each thread. */
+const MATRIX = several('matrix', 'adamw16', 16);
 
 /**
  * AdamW with clipping by global norm over one flat list of n parameters; the norm never leaves the device.
@@ -79,8 +82,8 @@ export const adamw = {
         bias_correction1: 'f32',
         bias_correction2: 'f32',
       },
-      variants: [VEC4],
-      rules: () => [{ variant: VEC4.name, when: () => true }],
+      variants: [VEC4, MATRIX],
+      rules: ({ software }) => (software ? [MATRIX, VEC4] : [VEC4]).map(({ name }) => ({ variant: name, when: () => true })),
       shape: ({ n }: Flat) => `${n}`,
       size: ({ n }: Flat) => ({ param: n, m: n, v: n, grad: n, decay: ceilDiv(n, DECAY_BLOCK), norm: 2 }),
       grid: ({ n }: Flat) => grid1d(ceilDiv(n, WG)),
