@@ -1,5 +1,6 @@
 // Embeds every kernel: src/<kernel>/*.wgsl -> src/gen/<stem>.wgsl.ts, src/<kernel>/*.as.ts -> asc -> src/gen/<stem>.wasm.ts.
-// `//!use path` lines in a .wgsl append that file (once, in order), so that line numbers in errors stay those of the source.
+// `//!use path` lines in a .wgsl append that file and what it uses in turn (once, in order), so that line numbers in errors stay those of the
+// source.
 // A module whose inputs did not change since the last run is left alone. `--check` prints the hash of every generated module.
 // A folder as argument is taken in place of kernels/src: the bench has probes of its own.
 import { createHash } from 'node:crypto';
@@ -32,9 +33,15 @@ async function emit(name, hash, make) {
 }
 
 function withUses(path) {
-  const text = readFileSync(path, 'utf8');
-  const uses = [...text.matchAll(/^\/\/!use (\S+)$/gm)].map((m) => m[1]);
-  return [text, ...uses.map((u) => `\n// ---- ${u}\n${readFileSync(join(src, u), 'utf8')}`)].join('');
+  const texts = new Map();
+  const add = (use, file) => {
+    if (texts.has(use)) return;
+    const text = readFileSync(file, 'utf8');
+    texts.set(use, text);
+    for (const m of text.matchAll(/^\/\/!use (\S+)$/gm)) add(m[1], join(src, m[1]));
+  };
+  add('', path);
+  return [...texts].map(([use, text]) => (use ? `\n// ---- ${use}\n${text}` : text)).join('');
 }
 
 /** Transitive relative imports of an AssemblyScript file, for the hash. */

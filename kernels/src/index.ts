@@ -7,6 +7,7 @@ export { bias } from './bias/bias.ts';
 export { clipRange } from './clip_range/clip_range.ts';
 export { clippedRatio } from './clipped_ratio/clipped_ratio.ts';
 export { columns } from './columns/columns.ts';
+export { EPILOGUE, type EpilogueName } from './common/epilogue.ts';
 export * from './common/launch.ts';
 export * from './common/spec.ts';
 export { threefry2x32, uniform01 } from './common/threefry.ref.ts';

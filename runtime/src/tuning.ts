@@ -34,9 +34,9 @@ export interface Tuning {
   readonly shapes: readonly TunedShape[];
 }
 
-/** c (m, n) over k, one batch, no bias. */
+/** c (m, n) over k, one batch, no bias, no epilogue: what is found holds for these too. */
 export function matmulRequest(form: 'nn' | 'nt' | 'tn', m: number, n: number, k: number): TuneRequest {
-  const params = { m, n, k, batch: 1, stride_a: 0, stride_b: 0, stride_c: 0, alpha: 1, accumulate: 0, has_bias: 0 };
+  const params = { m, n, k, batch: 1, stride_a: 0, stride_b: 0, stride_c: 0, alpha: 1, accumulate: 0, has_bias: 0, epilogue: 0 };
   return { spec: matmul, entry: `matmul_${form}`, params };
 }
 

@@ -20,12 +20,13 @@ function product(form: 'nt' | 'nn', dtype: WeightType, m: number, from?: BenchCa
     entry: `qmatmul_${form}_${dtype}`,
     dtype,
     shape: `${m}x${width}x${depth}`,
-    params: { m, n: N, k: K, lda: depth, ldc: width, accumulate: 0, has_bias: 0 },
+    params: { m, n: N, k: K, lda: depth, ldc: width, accumulate: 0, has_bias: 0, epilogue: 0 },
     inputs: (d) => ({
       c: new Float32Array(m * width),
       a: d.normals(m * depth),
       ...stored(d, dtype, N, K),
       bias: new Float32Array(4),
+      aux: new Float32Array(4),
     }),
     from,
   } as BenchCase;

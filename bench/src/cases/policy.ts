@@ -24,14 +24,20 @@ const HEAD_DIM = 64;
 const MLP = 704;
 const VOCAB = 1408;
 
-/** c (m, n) over k, one batch, no bias. */
+/** c (m, n) over k, one batch, no bias, no epilogue. */
 export function product(form: 'nn' | 'nt' | 'tn', m: number, n: number, k: number, from?: BenchCase['from']): BenchCase {
   return {
     spec: matmul,
     entry: `matmul_${form}`,
     shape: `${m}x${n}x${k}`,
-    params: { m, n, k, batch: 1, stride_a: 0, stride_b: 0, stride_c: 0, alpha: 1, accumulate: 0, has_bias: 0 },
-    inputs: (d) => ({ c: new Float32Array(m * n), a: d.normals(m * k), b: d.normals(k * n), bias: new Float32Array(4) }),
+    params: { m, n, k, batch: 1, stride_a: 0, stride_b: 0, stride_c: 0, alpha: 1, accumulate: 0, has_bias: 0, epilogue: 0 },
+    inputs: (d) => ({
+      c: new Float32Array(m * n),
+      a: d.normals(m * k),
+      b: d.normals(k * n),
+      bias: new Float32Array(4),
+      aux: new Float32Array(4),
+    }),
     from,
   };
 }

@@ -30,8 +30,20 @@ test('bias_bwd ref equals finite differences of matmul with has_bias', () => {
   const [a, b, w, dy] = [rows * k, k * cols, cols, rows * cols].map((n) => Float64Array.from(r.normals(n)));
   const loss = (at: number, d: number) => {
     const c = new Float64Array(rows * cols);
-    const shape = { m: rows, n: cols, k, batch: 1, stride_a: 0, stride_b: 0, stride_c: 0, alpha: 2, accumulate: 0, has_bias: 1 };
-    matmul.ref.matmul_nn({ c, a, b, bias: w.map((v, i) => (i === at ? v + d : v)) }, shape);
+    const shape = {
+      m: rows,
+      n: cols,
+      k,
+      batch: 1,
+      stride_a: 0,
+      stride_b: 0,
+      stride_c: 0,
+      alpha: 2,
+      accumulate: 0,
+      has_bias: 1,
+      epilogue: 0,
+    };
+    matmul.ref.matmul_nn({ c, a, b, bias: w.map((v, i) => (i === at ? v + d : v)), aux: new Float64Array(0) }, shape);
     return c.reduce((s, v, i) => s + v * dy[i], 0);
   };
   const h = 1e-5;

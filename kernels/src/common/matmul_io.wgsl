@@ -1,3 +1,4 @@
+//!use common/epilogue.wgsl
 // What all variants of matmul share: the params block, the output and its epilogue, where rows and columns begin.
 
 const NN: u32 = 0u;
@@ -7,20 +8,23 @@ const TN: u32 = 2u;
 struct Params {
   m: u32, n: u32, k: u32, batch: u32,
   stride_a: u32, stride_b: u32, stride_c: u32,
-  alpha: f32, accumulate: u32, has_bias: u32,
+  alpha: f32, accumulate: u32, has_bias: u32, epilogue: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> c: array<elem>;
 @group(0) @binding(3) var<storage, read> bias: array<elem>;
-@group(0) @binding(4) var<uniform> p: Params;
+/** Of c's shape and layout; read where there is an epilogue. */
+@group(0) @binding(4) var<storage, read> aux: array<elem>;
+@group(0) @binding(5) var<uniform> p: Params;
 
-/** c[z][i][j] = alpha value [+ bias[j]] [+ c[z][i][j]]; nothing past the edge. */
+/** c[z][i][j] = alpha value [+ bias[j]] [+ c[z][i][j]], then the epilogue with aux[z][i][j]; nothing past the edge. */
 fn put(z: u32, i: u32, j: u32, value: f32) {
   if (i >= p.m || j >= p.n) { return; }
   let at = z * p.stride_c + i * p.n + j;
   var r = p.alpha * value;
   if (p.has_bias != 0u) { r += f32(bias[j]); }
   if (p.accumulate != 0u) { r += f32(c[at]); }
+  if (p.epilogue != NO_EPILOGUE) { r = with_auxiliary(p.epilogue, f32(aux[at]), r); }
   c[at] = elem(r);
 }
 

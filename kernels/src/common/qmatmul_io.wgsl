@@ -1,3 +1,4 @@
+//!use common/epilogue.wgsl
 // What all WGSL of qmatmul shares: bindings, params, the output and its epilogue, and W. Layouts of W and its scales: format.ts. load4 is all that
 // knows them: four neighbours of a row.
 
@@ -12,14 +13,16 @@ const GROUP: u32 = 32u;
 override form: u32 = NT;
 override format: u32 = F32;
 
-struct Params { m: u32, n: u32, k: u32, lda: u32, ldc: u32, accumulate: u32, has_bias: u32 }
+struct Params { m: u32, n: u32, k: u32, lda: u32, ldc: u32, accumulate: u32, has_bias: u32, epilogue: u32 }
 
 @group(0) @binding(0) var<storage, read_write> c: array<elem>;
 @group(0) @binding(1) var<storage, read> a: array<elem>;
 @group(0) @binding(2) var<storage, read> w: array<u32>;
 @group(0) @binding(3) var<storage, read> scales: array<u32>;
 @group(0) @binding(4) var<storage, read> bias: array<elem>;
-@group(0) @binding(5) var<uniform> p: Params;
+/** Of c's shape and layout; read where there is an epilogue. */
+@group(0) @binding(5) var<storage, read> aux: array<elem>;
+@group(0) @binding(6) var<uniform> p: Params;
 
 fn float_at(at: u32, live: bool) -> f32 {
   if (!live) { return 0.0; }
@@ -75,6 +78,7 @@ fn put(i: u32, j: u32, value: f32) {
   var r = value;
   if (p.has_bias != 0u) { r += f32(bias[j]); }
   if (p.accumulate != 0u) { r += f32(c[at]); }
+  if (p.epilogue != NO_EPILOGUE) { r = with_auxiliary(p.epilogue, f32(aux[at]), r); }
   c[at] = elem(r);
 }
 

@@ -96,6 +96,13 @@ export function sigmoid4(x: v128): v128 {
   return f32x4.div(one, f32x4.add(one, exp4(f32x4.neg(x))));
 }
 
+/** x sigmoid(x), four lanes. */
+// @ts-ignore: decorator
+@inline
+export function silu4(x: v128): v128 {
+  return f32x4.mul(x, sigmoid4(x));
+}
+
 /** tanh x = 1 - 2 / (1 + e^2x), four lanes; absolute error below 2e-7. */
 // @ts-ignore: decorator
 @inline

@@ -7,7 +7,7 @@
 @group(0) @binding(1) var<storage, read> a: array<elem>;
 @group(0) @binding(2) var<storage, read> b: array<elem>;
 /** Exponents of the scales: of the rows of op(a), batch after batch, then of the columns of op(b). */
-@group(0) @binding(5) var<storage, read_write> exponents: array<f32>;
+@group(0) @binding(6) var<storage, read_write> exponents: array<f32>;
 
 override form: u32 = 0u;
 override lanes: u32 = 32u;

@@ -1,4 +1,5 @@
 alias elem = f32;
+//!use common/sigmoid.wgsl
 // One step of a GRU in PyTorch's order and semantics, given both products: gi = W_ih x + b_ih, gh = W_hh h + b_hh, (rows, 3 hidden) each.
 //   r = sigmoid(gi_r + gh_r),  z = sigmoid(gi_z + gh_z),  n = tanh(gi_n + r gh_n),  y = (1 - z) n + z h
 // Backward, gates computed again:
@@ -10,7 +11,6 @@ const WG: u32 = 64u;
 
 struct Params { rows: u32, hidden: u32 }
 
-fn sigmoid(v: f32) -> f32 { return 1.0 / (1.0 + exp(-max(v, -80.0))); }
 // WGSL lets tanh overflow for large arguments; beyond 10 it is 1 to the last bit.
 fn tanh_bounded(v: f32) -> f32 { return tanh(clamp(v, -10.0, 10.0)); }
 

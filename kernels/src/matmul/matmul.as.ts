@@ -3,6 +3,7 @@
 // tile's rows of A are packed into the thread's own scratch in panels of 12 rows, KC deep, and the inner block is 6 rows x 8 columns
 // (common/matmul_block.as.ts).
 // Few rows of A (`direct` in matmul.ts) cannot pay for packing: rows of B are read in place.
+import { finish } from '../common/epilogue.as';
 import { block, KC, MC, MR, pack_cols, pack_rows, put, put1, put4, WA, WB } from '../common/matmul_block.as';
 import { fma4, hsum4, TLS } from '../common/simd.as';
 
@@ -16,8 +17,8 @@ const NT: i32 = 1;
 const TN: i32 = 2;
 
 /** Tiles lo..hi; rows of tiles vary fastest, so that a thread's B columns stay in its L2. */
-function tiles(form: i32, c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, stride_a: i32, stride_b: i32, stride_c: i32,
-  alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
+function tiles(form: i32, c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, stride_a: i32, stride_b: i32,
+  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
   const across = (n + NC - 1) / NC;
   const down = (m + MC - 1) / MC;
   // Tiles of 24 and 24 rows rather than 36 and 12: with few of them a thread would wait for another's larger one.
@@ -56,6 +57,7 @@ function tiles(form: i32, c: usize, a: usize, b: usize, bias: usize, m: i32, n: 
       }
       k0 += kc;
     } while (k0 < k);
+    finish(epilogue, c, aux, <usize>z * stride_c + <usize>i0 * n + j0, n, i1 - i0, j1 - j0);
   }
 }
 
@@ -152,8 +154,8 @@ function dots_1x4(a: usize, b: usize, k: i32, c: usize, alpha: f32, add: bool, b
 }
 
 /** NT, few rows: strips of STRIP columns; B (N, K) is read where it lies. */
-function direct_nt(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, stride_a: i32, stride_b: i32, stride_c: i32,
-  alpha: f32, accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+function direct_nt(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, stride_a: i32, stride_b: i32,
+  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, lo: i32, hi: i32): void {
   const strips = (n + STRIP - 1) / STRIP;
   const add = accumulate != 0;
   for (let item = lo; item < hi; item++) {
@@ -180,12 +182,13 @@ function direct_nt(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k:
         put1(cz + ((<usize>i * n + j) << 2), dot(az + ((<usize>i * k) << 2), bj, k), alpha, add, bias_j);
       }
     }
+    finish(epilogue, c, aux, <usize>z * stride_c + j0, n, m, j1 - j0);
   }
 }
 
 /** NN and TN, few rows: one row at a time, STRIP columns of B (K, N) in 8 registers; A's element k lies at a + k * step_k. */
-function direct_cols(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, step_i: i32, step_k: i32, stride_a: i32,
-  stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, lo: i32, hi: i32): void {
+function direct_cols(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, step_i: i32, step_k: i32,
+  stride_a: i32, stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, lo: i32, hi: i32): void {
   const strips = (n + STRIP - 1) / STRIP;
   const add = accumulate != 0;
   const next_a = (<usize>step_k) << 2;
@@ -228,27 +231,28 @@ function direct_cols(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, 
         }
       }
     }
+    finish(epilogue, c, aux, <usize>z * stride_c + j, n, m, min(STRIP, n - j));
   }
 }
 
-export function matmul_nn_pack(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32, stride_b: i32,
-  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
+export function matmul_nn_pack(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32,
+  stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
   pack_b_cols(b, n, k, stride_b, packed, lo, hi);
 }
 
-export function matmul_nn(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32, stride_b: i32,
-  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
-  tiles(NN, c, a, b, bias, m, n, k, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, packed, lo, hi);
+export function matmul_nn(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32,
+  stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
+  tiles(NN, c, a, b, bias, aux, m, n, k, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, epilogue, packed, lo, hi);
 }
 
-export function matmul_nn_direct(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32, stride_b: i32,
-  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
-  direct_cols(c, a, b, bias, m, n, k, k, 1, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, lo, hi);
+export function matmul_nn_direct(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32,
+  stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
+  direct_cols(c, a, b, bias, aux, m, n, k, k, 1, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, epilogue, lo, hi);
 }
 
 /** Packs one panel, 8 rows of B (N, K), per item. */
-export function matmul_nt_pack(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32, stride_b: i32,
-  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
+export function matmul_nt_pack(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32,
+  stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
   const panels = (n + 7) >> 3;
   for (let item = lo; item < hi; item++) {
     const z = item / panels;
@@ -256,27 +260,27 @@ export function matmul_nt_pack(c: usize, a: usize, b: usize, bias: usize, m: i32
   }
 }
 
-export function matmul_nt(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32, stride_b: i32,
-  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
-  tiles(NT, c, a, b, bias, m, n, k, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, packed, lo, hi);
+export function matmul_nt(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32,
+  stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
+  tiles(NT, c, a, b, bias, aux, m, n, k, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, epilogue, packed, lo, hi);
 }
 
-export function matmul_nt_direct(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32, stride_b: i32,
-  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
-  direct_nt(c, a, b, bias, m, n, k, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, lo, hi);
+export function matmul_nt_direct(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32,
+  stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
+  direct_nt(c, a, b, bias, aux, m, n, k, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, epilogue, lo, hi);
 }
 
-export function matmul_tn_pack(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32, stride_b: i32,
-  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
+export function matmul_tn_pack(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32,
+  stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
   pack_b_cols(b, n, k, stride_b, packed, lo, hi);
 }
 
-export function matmul_tn(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32, stride_b: i32,
-  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
-  tiles(TN, c, a, b, bias, m, n, k, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, packed, lo, hi);
+export function matmul_tn(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32,
+  stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
+  tiles(TN, c, a, b, bias, aux, m, n, k, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, epilogue, packed, lo, hi);
 }
 
-export function matmul_tn_direct(c: usize, a: usize, b: usize, bias: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32, stride_b: i32,
-  stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, packed: usize, lo: i32, hi: i32): void {
-  direct_cols(c, a, b, bias, m, n, k, 1, m, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, lo, hi);
+export function matmul_tn_direct(c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, batch: i32, stride_a: i32,
+  stride_b: i32, stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
+  direct_cols(c, a, b, bias, aux, m, n, k, 1, m, stride_a, stride_b, stride_c, alpha, accumulate, has_bias, epilogue, lo, hi);
 }

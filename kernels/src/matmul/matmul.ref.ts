@@ -1,4 +1,5 @@
 /** f64 oracle of matmul; the formula is in matmul.wgsl. */
+import { applyEpilogue } from '../common/epilogue.ref.ts';
 import type { Shape } from './variants.ts';
 
 interface Buffers {
@@ -6,13 +7,14 @@ interface Buffers {
   a: Float64Array;
   b: Float64Array;
   bias: Float64Array;
+  aux: Float64Array;
 }
 type Index = (i: number, l: number, s: Shape) => number;
 
 /** Rows that go through op(b) together: four sums at a time, each front to back. */
 const ROWS = 4;
 
-function product({ c, a, b, bias }: Buffers, s: Shape, aAt: Index, bAt: Index): void {
+function product({ c, a, b, bias, aux }: Buffers, s: Shape, aAt: Index, bAt: Index): void {
   const rows = Array.from({ length: ROWS }, () => new Float64Array(s.k));
   const column = new Float64Array(s.n * s.k);
   const [r0, r1, r2, r3] = rows;
@@ -33,7 +35,8 @@ function product({ c, a, b, bias }: Buffers, s: Shape, aAt: Index, bAt: Index): 
         const sum = [s0, s1, s2, s3];
         for (let r = 0; r < last; r++) {
           const at = z * s.stride_c + (i + r) * s.n + j;
-          c[at] = s.alpha * sum[r] + (s.has_bias ? bias[j] : 0) + (s.accumulate ? c[at] : 0);
+          const value = s.alpha * sum[r] + (s.has_bias ? bias[j] : 0) + (s.accumulate ? c[at] : 0);
+          c[at] = applyEpilogue(s.epilogue, aux[at], value);
         }
       }
     }

@@ -4,7 +4,7 @@ alias elem = f32;
 // Split-K, for few tiles and a long K: `slices` workgroups share the K of a 64 x 64 tile and leave their sums in `parts`
 // (slices, batch, M, N); a second pass adds the slices in order. Deterministic, but not in matmul.wgsl's order.
 
-@group(0) @binding(5) var<storage, read_write> parts: array<f32>;
+@group(0) @binding(6) var<storage, read_write> parts: array<f32>;
 
 override form: u32 = 0u;
 override slices: u32 = 4u;

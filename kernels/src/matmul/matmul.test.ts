@@ -1,16 +1,18 @@
 /**
  * Plan. The three forms against the oracle on every backend. One axis at a time around a control: rows on both sides of the
  * workgroup's "few rows" (4), the in-place paths (3, 24) and the tiles (32, 64); columns around 8, 32, 64 and 128; depth around 4, 32 and 256,
- * and 0. Epilogue: alpha, bias, accumulate, and c left unread (NaN) when it does not accumulate. Batches: apart, with gaps that stay
+ * and 0. alpha, bias, accumulate, and c left unread (NaN) when it does not accumulate. Epilogues with an auxiliary operand: after each of these,
+ * after the last of several blocks of k, ragged, batched with gaps; bit for bit the separate kernels; unread (NaN) where there is none. Batches: apart, with gaps that stay
  * as they were, one operand shared. Hostile values: an outlier beside zeros; infinity, NaN, -0 and denormals, each in its own rows.
  * NN and TN are the gradients of NT: finite differences.
- * Each variant of each form, on WebGPU: ragged shapes around its tile, batches, epilogue, hostile values; ordered ones bit for bit
+ * Each variant of each form, on WebGPU: ragged shapes around its tile, batches, epilogues, hostile values; ordered ones bit for bit
  * as the default, and beyond FEW rows those of NT all are, or bear no other beside them: rows alone equal rows among many. What the rules pick
  * can run, and on hardware it spreads the products of decoding over the device.
  */
 import {
   applicable,
   DEFAULT_VARIANT,
+  EPILOGUE,
   type HostBuffers,
   launchWebgpu,
   type Params,
@@ -18,21 +20,22 @@ import {
   SUBGROUP_MATRIX,
   variantOf,
 } from '@eagrl/kernels';
-import { assertClose, type KernelCase, Random, TOLERANCE, testDevice, testKernel, testVariant } from '@eagrl/testing';
+import { assertClose, type KernelCase, Random, TOLERANCE, testDevice, testEpilogues, testKernel, testVariant } from '@eagrl/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { matmul } from './matmul.ts';
 import { FEW } from './variants.ts';
 
 const shape = (m: number, n: number, k: number, more: Params = {}) => ({
-  ...{ m, n, k, batch: 1, stride_a: m * k, stride_b: k * n, stride_c: m * n, alpha: 1, accumulate: 0, has_bias: 0 },
+  ...{ m, n, k, batch: 1, stride_a: m * k, stride_b: k * n, stride_c: m * n, alpha: 1, accumulate: 0, has_bias: 0, epilogue: 0 },
   ...more,
 });
 
 function buffers(r: Random, p: Params): HostBuffers {
   const need = matmul.entries.matmul_nn.size(p);
   const c = p.accumulate ? r.normals(need.c) : new Float32Array(need.c).fill(Number.NaN);
-  return { c, a: r.normals(need.a), b: r.normals(need.b), bias: r.normals(Math.max(need.bias, 1)) };
+  const made = { c, a: r.normals(need.a), b: r.normals(need.b), bias: r.normals(Math.max(need.bias, 1)) };
+  return { ...made, aux: p.epilogue ? r.normals(need.aux, 2) : Float32Array.of(Number.NaN) };
 }
 
 function outlier(r: Random, p: Params): HostBuffers {
@@ -51,8 +54,13 @@ function hostile(r: Random, p: Params): HostBuffers {
   made.a[1] = -0;
   for (let i = 2; i < p.k; i++) made.a[p.k + i] = 1e-40;
   made.a[made.a.length - 1] = Number.NaN;
+  if (p.epilogue) made.aux.set([0, -0, 20, -20, 89, -89, 200, -200, 1e-20, 1e4, -1e4, Number.POSITIVE_INFINITY, Number.NaN], p.n);
   return made;
 }
+
+const EPILOGUES = Object.entries(EPILOGUE).filter(([, epilogue]) => epilogue);
+/** SwiGLU multiplies a sum and its error by up to |aux|, and goes through exp. */
+const toleranceOf = ({ epilogue }: Params) => (epilogue === EPILOGUE.swiglu ? TOLERANCE.chained : TOLERANCE.reduction);
 
 const SHAPES = [
   [33, 40, 37],
@@ -62,6 +70,14 @@ const SHAPES = [
   ...[0, 1, 3, 4, 5, 31, 32, 33, 255, 256, 257, 515].map((k) => [33, 40, k]),
   [3, 35, 259],
 ];
+
+const reduced = (title: string, params: Params, inputs = buffers): KernelCase => ({
+  title,
+  params,
+  inputs,
+  tolerance: toleranceOf(params),
+});
+const all = { alpha: 0.5, has_bias: 1, accumulate: 1 };
 
 const cases: KernelCase[] = [
   ...SHAPES.map(([m, n, k]) => ({
@@ -102,19 +118,29 @@ const cases: KernelCase[] = [
     { title: `one outlier beside zeros m=${m}`, params: shape(m, 41, 30), inputs: outlier, tolerance: TOLERANCE.reduction },
     { title: `infinity, NaN, -0, denormals m=${m}`, params: shape(m, 41, 30), inputs: hostile, tolerance: TOLERANCE.reduction },
   ]),
+  ...EPILOGUES.flatMap(([name, epilogue]) => [
+    ...[
+      [1, 1, 1],
+      [3, 35, 259],
+      [24, 129, 33],
+      [25, 40, 257],
+      [33, 40, 0],
+      [65, 130, 257],
+    ].map(([m, n, k]) => reduced(`${name} m=${m} n=${n} k=${k}`, shape(m, n, k, { epilogue }))),
+    ...[2, 30].flatMap((m) => [
+      reduced(`alpha, bias, accumulate, ${name} m=${m}`, shape(m, 41, 300, { ...all, epilogue })),
+      reduced(
+        `${name}, batch of 2 with gaps m=${m}`,
+        shape(m, 41, 30, { batch: 2, stride_a: 1000, stride_b: 1300, stride_c: 1300, epilogue }),
+      ),
+      reduced(`${name}, infinity, NaN, -0, denormals m=${m}`, shape(m, 41, 30, { epilogue }), hostile),
+    ]),
+  ]),
 ];
 
 testKernel(matmul, 'matmul_nn', cases);
 testKernel(matmul, 'matmul_nt', cases);
 testKernel(matmul, 'matmul_tn', cases);
-
-const reduced = (title: string, params: Params, inputs = buffers): KernelCase => ({
-  title,
-  params,
-  inputs,
-  tolerance: TOLERANCE.reduction,
-});
-const all = { alpha: 0.5, has_bias: 1, accumulate: 1 };
 
 /**
  * Few rows with all that is a multiple of four, as gemv wants it; rows for all others; k in turns of eight, as quads want it of NN and NT, and
@@ -151,11 +177,32 @@ const variantCases: KernelCase[] = [
     reduced(`batch of 3, a shared m=${m}`, shape(m, 44, 72, { batch: 3, stride_a: 0 })),
     reduced(`one outlier beside zeros m=${m}`, shape(m, 44, 72), outlier),
     reduced(`infinity, NaN, -0, denormals m=${m}`, shape(m, 44, 72), hostile),
+    ...EPILOGUES.flatMap(([name, epilogue]) => [
+      reduced(`alpha, bias, accumulate, ${name} m=${m}`, shape(m, 44, 304, { ...all, epilogue })),
+      reduced(
+        `${name}, batch of 3 with gaps m=${m}`,
+        shape(m, 44, 72, { batch: 3, stride_a: 3000, stride_b: 3200, stride_c: 1400, epilogue }),
+      ),
+      reduced(`${name}, infinity, NaN, -0, denormals m=${m}`, shape(m, 44, 72, { epilogue }), hostile),
+    ]),
   ]),
+  ...EPILOGUES.map(([name, epilogue]) => reduced(`${name} m=65 n=130 k=33`, shape(65, 130, 33, { epilogue }))),
 ];
 
 for (const [name, { variants }] of Object.entries(matmul.entries)) {
   for (const { name: variant } of variants ?? []) testVariant(matmul, name, variant, variantCases);
+  testEpilogues(matmul, name, [
+    ...[
+      [1, 44, 304],
+      [24, 36, 72],
+      [31, 41, 300],
+      [72, 132, 520],
+    ].flatMap(([m, n, k]) => [
+      { title: `m=${m} n=${n} k=${k}`, params: shape(m, n, k), inputs: buffers },
+      { title: `alpha, bias, accumulate m=${m} n=${n} k=${k}`, params: shape(m, n, k, { ...all, alpha: -0.7 }), inputs: buffers },
+    ]),
+    ...[3, 28].map((m) => ({ title: `infinity, NaN, -0, denormals m=${m}`, params: shape(m, 44, 72), inputs: hostile })),
+  ]);
 }
 
 test('matmul_nt webgpu a row has the same bits in every ordered variant, however many are beside it', async () => {
@@ -249,23 +296,23 @@ test('matmul_nn and matmul_tn refs are the gradients of matmul_nt: finite differ
   const r = new Random('matmul fd');
   const [m, n, k] = [3, 4, 5];
   const [a, b, dc] = [m * k, n * k, m * n].map((size) => Float64Array.from(r.normals(size)));
-  const bias = new Float64Array(n);
+  const rest = { bias: new Float64Array(n), aux: new Float64Array(0) };
   const loss = (x: Float64Array, w: Float64Array) => {
     const c = new Float64Array(m * n);
-    matmul.ref.matmul_nt({ c, a: x, b: w, bias }, shape(m, n, k, { alpha: 0.5 }));
+    matmul.ref.matmul_nt({ c, a: x, b: w, ...rest }, shape(m, n, k, { alpha: 0.5 }));
     return c.reduce((s, v, i) => s + v * dc[i], 0);
   };
   const nudge = (v: Float64Array, at: number, d: number) => v.map((x, i) => (i === at ? x + d : x));
   const h = 1e-5;
   const da = new Float64Array(m * k);
-  matmul.ref.matmul_nn({ c: da, a: dc, b, bias }, shape(m, k, n, { alpha: 0.5 }));
+  matmul.ref.matmul_nn({ c: da, a: dc, b, ...rest }, shape(m, k, n, { alpha: 0.5 }));
   assertClose(
     da,
     a.map((_, i) => (loss(nudge(a, i, h), b) - loss(nudge(a, i, -h), b)) / (2 * h)),
     TOLERANCE.finiteDifference,
   );
   const db = new Float64Array(n * k);
-  matmul.ref.matmul_tn({ c: db, a: dc, b: a, bias }, shape(n, k, m, { alpha: 0.5 }));
+  matmul.ref.matmul_tn({ c: db, a: dc, b: a, ...rest }, shape(n, k, m, { alpha: 0.5 }));
   assertClose(
     db,
     b.map((_, i) => (loss(a, nudge(b, i, h)) - loss(a, nudge(b, i, -h))) / (2 * h)),

@@ -21,7 +21,7 @@ function entry(form: Form): KernelEntry {
   const copies = ({ batch, stride_b }: Shape) => (stride_b === 0 ? 1 : batch);
   const packItems = ({ n, k }: Shape) => (form === 'nt' ? ceilDiv(n, 8) : ceilDiv(k, PACK_K));
   return {
-    bindings: [f32('c', 'read_write'), f32('a'), f32('b'), f32('bias')],
+    bindings: [f32('c', 'read_write'), f32('a'), f32('b'), f32('bias'), f32('aux')],
     params: {
       m: 'u32',
       n: 'u32',
@@ -33,12 +33,14 @@ function entry(form: Form): KernelEntry {
       alpha: 'f32',
       accumulate: 'u32',
       has_bias: 'u32',
+      epilogue: 'u32',
     },
-    size: ({ m, n, k, batch, stride_a, stride_b, stride_c, has_bias }: Shape) => ({
+    size: ({ m, n, k, batch, stride_a, stride_b, stride_c, has_bias, epilogue }: Shape) => ({
       c: (batch - 1) * stride_c + m * n,
       a: (batch - 1) * stride_a + m * k,
       b: (batch - 1) * stride_b + k * n,
       bias: has_bias ? n : 0,
+      aux: epilogue ? (batch - 1) * stride_c + m * n : 0,
     }),
     grid: ({ m, n, batch }: Shape) => grid1d(batch * (m <= FEW ? ceilDiv(n, 8) : ceilDiv(m, TILE) * ceilDiv(n, TILE))),
     phases: [
@@ -51,15 +53,17 @@ function entry(form: Form): KernelEntry {
     rules: rules(form),
     shape: ({ m, n, k, batch }: Shape) => `${m}x${n}x${k}x${batch}`,
     flops: ({ m, n, k, batch }: Shape) => 2 * batch * m * n * k,
-    bytes: ({ m, n, k, batch, accumulate, stride_a, stride_b }: Shape) =>
-      4 * ((stride_a ? batch : 1) * m * k + (stride_b ? batch : 1) * k * n + (accumulate ? 2 : 1) * batch * m * n),
+    bytes: ({ m, n, k, batch, accumulate, epilogue, stride_a, stride_b }: Shape) => {
+      const outputs = 1 + (accumulate ? 1 : 0) + (epilogue ? 1 : 0);
+      return 4 * ((stride_a ? batch : 1) * m * k + (stride_b ? batch : 1) * k * n + outputs * batch * m * n);
+    },
   };
 }
 
 /**
  * Matrix product, c (M,N) = alpha op(a) op(b) [+ bias (N)] [+ c], for each of `batch` matrices that lie `stride_*` elements apart
  * (0: one matrix for all batches; c never 0 when batch > 1). NN: a (M,K), b (K,N). NT: a (M,K), b (N,K). TN: a (K,M), b (K,N).
- * With accumulate = 0 what c holds is never read. WebAssembly packs b into scratch of its own size.
+ * With accumulate = 0 what c holds is never read. Then the epilogue, if there is one (common/epilogue.ts); aux as large as c. WebAssembly packs b into scratch of its own size.
  */
 export const matmul = {
   name: 'matmul',

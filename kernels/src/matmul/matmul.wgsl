@@ -1,7 +1,8 @@
 alias elem = f32;
 //!use common/matmul_io.wgsl
 //!use common/matmul_tile.wgsl
-// Matrix product, batched: c[z] (M,N) = alpha op(a[z]) op(b[z]) [+ bias (N)] [+ c[z]], sums in f32.
+// Matrix product, batched: c[z] (M,N) = alpha op(a[z]) op(b[z]) [+ bias (N)] [+ c[z]], sums in f32; then an epilogue with an auxiliary
+// operand of c's shape and layout: c = aux + c (residual), c = silu(aux) c (SwiGLU).
 //   NN: a (M,K), b (K,N)    NT: a (M,K), b (N,K)    TN: a (K,M), b (K,N)
 // One thread per 8 x 8 outputs, in registers; 64 threads cover 64 x 64: no workgroup memory, no barrier. Rows and columns past the
 // edge read the last one and are not stored. At most FEW rows (decoding): one workgroup per 8 columns, 8 threads share the K of a

@@ -25,6 +25,7 @@ export interface Shape {
   alpha: number;
   accumulate: number;
   has_bias: number;
+  epilogue: number;
 }
 
 /** Outputs per workgroup and the row count up to which columns are shared out instead: matmul.wgsl. */

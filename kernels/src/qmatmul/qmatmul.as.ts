@@ -3,6 +3,7 @@
 // in the thread's own scratch (64 KiB, L2), the rows of A into panels of 12, MC at a time, for the inner block of
 // common/matmul_block.as.ts. No f32 copy of W exists beyond that. Few rows of NT: rows of W are dequantised (8 KiB) and multiplied where
 // they lie. Every export serves every format, and qmatmul both forms: their numbers are its last arguments before lo and hi.
+import { finish } from '../common/epilogue.as';
 import { block, BLOCK_SCRATCH, KC, MC, MR, pack_rows, put1, WA, WB } from '../common/matmul_block.as';
 import { fma4, hsum4, TLS } from '../common/simd.as';
 
@@ -138,8 +139,8 @@ function fill_panels(form: i32, format: i32, w: usize, scales: usize, k: i32, j0
   }
 }
 
-export function qmatmul(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, form: i32, format: i32, lo: i32, hi: i32): void {
+export function qmatmul(c: usize, a: usize, w: usize, scales: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, lda: i32,
+  ldc: i32, accumulate: i32, has_bias: i32, epilogue: i32, form: i32, format: i32, lo: i32, hi: i32): void {
   const width = form == NT ? n : k;
   const depth = form == NT ? k : n;
   const across = (width + NC - 1) / NC;
@@ -166,16 +167,19 @@ export function qmatmul(c: usize, a: usize, w: usize, scales: usize, bias: usize
         }
       }
     }
+    finish(epilogue, c, aux, <usize>top * ldc + j0, ldc, bottom - top, j1 - j0);
   }
 }
 
 /** Few rows of NT: STRIP columns per item, dot products with one dequantised row of W at a time, four accumulators. */
-export function qmatmul_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, m: i32, n: i32, k: i32, lda: i32, ldc: i32,
-  accumulate: i32, has_bias: i32, format: i32, lo: i32, hi: i32): void {
+export function qmatmul_direct(c: usize, a: usize, w: usize, scales: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, lda: i32,
+  ldc: i32, accumulate: i32, has_bias: i32, epilogue: i32, format: i32, lo: i32, hi: i32): void {
   const row = row_bytes(format, k);
   const scale_row = scale_bytes(format, k);
   const b = TLS + ROWS;
-  for (let j = lo * STRIP; j < min(hi * STRIP, n); j++) {
+  const j0 = lo * STRIP;
+  const j1 = min(hi * STRIP, n);
+  for (let j = j0; j < j1; j++) {
     for (let k0 = 0; k0 < k; k0 += KC) {
       const kc = min(KC, k - k0);
       dequantize(format, b, w + <usize>j * row, scales + <usize>j * scale_row, k0, k0 + kc);
@@ -198,6 +202,7 @@ export function qmatmul_direct(c: usize, a: usize, w: usize, scales: usize, bias
       }
     }
   }
+  finish(epilogue, c, aux, j0, ldc, m, j1 - j0);
 }
 
 /** Rows by index, a work item is a token; KC elements at a time through scratch, as whole groups are written. */

@@ -1,10 +1,12 @@
 /** f64 oracle of products with stored matrices; the formulas are in qmatmul.wgsl, the layouts in format.ts. */
+import { applyEpilogue } from '../common/epilogue.ref.ts';
 import { dequantize, element, type StoredWords, type WeightType } from './format.ts';
 
 interface Product extends StoredWords {
   c: Float64Array;
   a: Float64Array;
   bias: Float64Array;
+  aux: Float64Array;
 }
 interface Shape {
   m: number;
@@ -14,11 +16,12 @@ interface Shape {
   ldc: number;
   accumulate: number;
   has_bias: number;
+  epilogue: number;
 }
 
-function finish({ c, bias }: Product, { ldc, accumulate, has_bias }: Shape, i: number, j: number, sum: number): void {
+function finish({ c, bias, aux }: Product, { ldc, accumulate, has_bias, epilogue }: Shape, i: number, j: number, sum: number): void {
   const at = i * ldc + j;
-  c[at] = sum + (has_bias ? bias[j] : 0) + (accumulate ? c[at] : 0);
+  c[at] = applyEpilogue(epilogue, aux[at], sum + (has_bias ? bias[j] : 0) + (accumulate ? c[at] : 0));
 }
 
 const nt = (dtype: WeightType) => (b: Product, s: Shape) => {

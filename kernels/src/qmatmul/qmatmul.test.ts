@@ -2,12 +2,13 @@
  * Plan. Every format in both directions and by row index, against the oracle on every backend. The words are drawn, so every bit pattern
  * that a format allows comes up: halves from subnormal to 2, q = -127..127 and -7..7, scales from 2^-20 on. One axis at a time
  * around a control: rows on both sides of the few-rows paths (4) and of the blocks (6, 12, 36, 64, 288); columns around 8, 64; depth around the
- * padding (4, 8, 32), 16 and 256. Columns of a wider matrix: neighbours stay as they were. Epilogue: bias, accumulate, c left unread.
+ * padding (4, 8, 32), 16 and 256. Columns of a wider matrix: neighbours stay as they were. Bias, accumulate, c left unread. Epilogues with an
+ * auxiliary operand after these, bit for bit the separate kernels; it is not read (NaN) where there is none.
  * Variants: the shapes of their tiles, bit for bit the default's; on hardware they spread the products of decoding over the device.
  * Gather: ids outside give zeros or are passed over. NN is the gradient of NT: finite differences. The layouts' bytes.
  */
-import { DEFAULT_VARIANT, type HostArray, type HostBuffers, type Params, pickVariant, variantOf } from '@eagrl/kernels';
-import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
+import { DEFAULT_VARIANT, EPILOGUE, type HostArray, type HostBuffers, type Params, pickVariant, variantOf } from '@eagrl/kernels';
+import { assertClose, type KernelCase, Random, TOLERANCE, testEpilogues, testKernel, testVariant } from '@eagrl/testing';
 import { expect, test } from 'vitest';
 import { rowWords, scaleWords, WEIGHT_TYPES, type WeightType } from './format.ts';
 import { qmatmul } from './qmatmul.ts';
@@ -41,7 +42,7 @@ function matrix(r: Random, dtype: WeightType, n: number, k: number): { w: HostAr
 }
 
 const shape = (form: 'nt' | 'nn', m: number, n: number, k: number, more: Params = {}): Params => ({
-  ...{ m, n, k, lda: form === 'nt' ? k : n, ldc: form === 'nt' ? n : k, accumulate: 0, has_bias: 0 },
+  ...{ m, n, k, lda: form === 'nt' ? k : n, ldc: form === 'nt' ? n : k, accumulate: 0, has_bias: 0, epilogue: 0 },
   ...more,
 });
 
@@ -59,25 +60,43 @@ const SHAPES = [
 /** The formats differ in how a row is unpacked alone: the whole sweep is int4's, the others take the ends of rows. */
 const OTHERS = [[33, 40, 37], [1, 1, 1], ...[4, 8, 31, 260].map((k) => [33, 20, k]), [3, 20, 291], [3, 70, 70]];
 
+const EPILOGUES = Object.entries(EPILOGUE).filter(([, epilogue]) => epilogue);
+/** SwiGLU multiplies a sum and its error by up to |aux|, and goes through exp. */
+const toleranceOf = ({ epilogue }: Params) => (epilogue === EPILOGUE.swiglu ? TOLERANCE.chained : TOLERANCE.reduction);
+
 for (const form of ['nt', 'nn'] as const) {
   for (const dtype of WEIGHT_TYPES) {
     const entry = `qmatmul_${form}_${dtype}`;
     const inputs = (r: Random, p: Params): HostBuffers => {
       const need = qmatmul.entries[entry].size(p);
       const c = p.accumulate || p.ldc > (form === 'nt' ? p.n : p.k) ? r.normals(need.c) : new Float32Array(need.c).fill(Number.NaN);
-      return { c, a: r.normals(need.a), bias: r.normals(Math.max(need.bias, 1)), ...matrix(r, dtype, p.n, p.k) };
+      const made = { c, a: r.normals(need.a), bias: r.normals(Math.max(need.bias, 1)), ...matrix(r, dtype, p.n, p.k) };
+      return { ...made, aux: p.epilogue ? r.normals(need.aux, 2) : Float32Array.of(Number.NaN) };
     };
-    const of = (title: string, params: Params): KernelCase => ({ title, params, inputs, tolerance: TOLERANCE.reduction });
+    const of = (title: string, params: Params): KernelCase => ({ title, params, inputs, tolerance: toleranceOf(params) });
     testKernel(qmatmul, entry, [
       ...(dtype === 'int4' ? SHAPES : OTHERS).map(([m, n, k]) => of(`m=${m} n=${n} k=${k}`, shape(form, m, n, k))),
       ...[3, 30].flatMap((m) => [
         of(`bias and accumulate m=${m}`, shape(form, m, 41, 300, { has_bias: 1, accumulate: 1 })),
         of(`columns of a wider matrix m=${m}`, shape(form, m, 41, 43, { lda: 50, ldc: 61 })),
+        ...EPILOGUES.flatMap(([name, epilogue]) => [
+          of(`bias, accumulate, ${name} m=${m}`, shape(form, m, 41, 300, { has_bias: 1, accumulate: 1, epilogue })),
+          of(`${name}, columns of a wider matrix m=${m}`, shape(form, m, 41, 43, { lda: 50, ldc: 61, epilogue })),
+        ]),
       ]),
+      ...(dtype === 'int4'
+        ? EPILOGUES.map(([name, epilogue]) => of(`${name} m=290 n=70 k=70`, shape(form, 290, 70, 70, { epilogue })))
+        : []),
     ]);
     // What a variant brings is the shape of its tile, shown by one format; the layouts are the entry's own.
+    const shown = (variant: string) => dtype === 'int4' || [DEFAULT_VARIANT, 'staged_8x8'].includes(variant);
+    const bitCases = [
+      ...[3, 5, 40].map((m) => ({ title: `m=${m}`, params: shape(form, m, 70, 300), inputs })),
+      { title: 'bias and accumulate m=37', params: shape(form, 37, 300, 70, { has_bias: 1, accumulate: 1 }), inputs },
+    ];
+    testEpilogues(qmatmul, entry, bitCases, shown);
     for (const { name } of qmatmul.entries[entry].variants ?? []) {
-      if (dtype !== 'int4' && name !== 'staged_8x8') continue;
+      if (!shown(name)) continue;
       testVariant(qmatmul, entry, name, [
         ...[
           [5, 1, 1],
@@ -87,6 +106,9 @@ for (const form of ['nt', 'nn'] as const) {
         ].map(([m, n, k]) => of(`m=${m} n=${n} k=${k}`, shape(form, m, n, k))),
         of('bias and accumulate m=30', shape(form, 30, 41, 300, { has_bias: 1, accumulate: 1 })),
         of('columns of a wider matrix m=30', shape(form, 30, 41, 43, { lda: 50, ldc: 61 })),
+        ...EPILOGUES.map(([epi, epilogue]) =>
+          of(`bias, accumulate, ${epi} m=30`, shape(form, 30, 41, 300, { has_bias: 1, accumulate: 1, epilogue })),
+        ),
       ]);
     }
   }
@@ -153,14 +175,14 @@ test('qmatmul_nn ref is the gradient of qmatmul_nt: finite differences', () => {
   const [m, n, k] = [3, 4, 37];
   const stored = matrix(r, 'int4', n, k);
   const [a, dc] = [m * k, m * n].map((size) => Float64Array.from(r.normals(size)));
-  const bias = new Float64Array(0);
+  const rest = { bias: new Float64Array(0), aux: new Float64Array(0) };
   const loss = (x: Float64Array) => {
     const c = new Float64Array(m * n);
-    qmatmul.ref.qmatmul_nt_int4({ c, a: x, bias, ...stored }, shape('nt', m, n, k) as never);
+    qmatmul.ref.qmatmul_nt_int4({ c, a: x, ...rest, ...stored }, shape('nt', m, n, k) as never);
     return c.reduce((s, v, i) => s + v * dc[i], 0);
   };
   const da = new Float64Array(m * k);
-  qmatmul.ref.qmatmul_nn_int4({ c: da, a: dc, bias, ...stored }, shape('nn', m, n, k) as never);
+  qmatmul.ref.qmatmul_nn_int4({ c: da, a: dc, ...rest, ...stored }, shape('nn', m, n, k) as never);
   const h = 1e-5;
   const slopes = a.map((v, i) => (loss(a.with(i, v + h)) - loss(a.with(i, v - h))) / (2 * h));
   assertClose(da, slopes, TOLERANCE.finiteDifference);

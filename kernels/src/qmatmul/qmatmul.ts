@@ -14,6 +14,7 @@ interface Shape {
   ldc: number;
   accumulate: number;
   has_bias: number;
+  epilogue: number;
 }
 interface Rows {
   tokens: number;
@@ -53,14 +54,15 @@ function product(form: Form, dtype: WeightType): KernelEntry {
   const depth = ({ n, k }: Shape) => (form === 'nt' ? k : n);
   const direct = ({ m }: Shape) => form === 'nt' && m <= DIRECT_ROWS;
   return {
-    bindings: [f32('c', 'read_write'), f32('a'), weights(dtype), u32('scales'), f32('bias')],
-    params: { m: 'u32', n: 'u32', k: 'u32', lda: 'u32', ldc: 'u32', accumulate: 'u32', has_bias: 'u32' },
+    bindings: [f32('c', 'read_write'), f32('a'), weights(dtype), u32('scales'), f32('bias'), f32('aux')],
+    params: { m: 'u32', n: 'u32', k: 'u32', lda: 'u32', ldc: 'u32', accumulate: 'u32', has_bias: 'u32', epilogue: 'u32' },
     size: (s: Shape) => ({
       c: (s.m - 1) * s.ldc + width(s),
       a: (s.m - 1) * s.lda + depth(s),
       w: s.n * rowWords(dtype, s.k),
       scales: s.n * scaleWords(dtype, s.k),
       bias: s.has_bias ? width(s) : 0,
+      aux: s.epilogue ? (s.m - 1) * s.ldc + width(s) : 0,
     }),
     main: { entry: 'qmatmul', constants: { form: FORM[form], format } },
     grid: (s: Shape) => grid1d(s.m <= FEW ? ceilDiv(width(s), FEW_COLUMNS[form]) : ceilDiv(s.m, TILE) * ceilDiv(width(s), TILE)),
@@ -74,7 +76,10 @@ function product(form: Form, dtype: WeightType): KernelEntry {
     ],
     ...(form === 'nt' && forFewOutputs(format)),
     flops: ({ m, n, k }: Shape) => 2 * m * n * k,
-    bytes: (s: Shape) => weightBytes(dtype, s.n, s.k) + 4 * s.m * (depth(s) + (s.accumulate ? 2 : 1) * width(s)),
+    bytes: (s: Shape) => {
+      const outputs = 1 + (s.accumulate ? 1 : 0) + (s.epilogue ? 1 : 0);
+      return weightBytes(dtype, s.n, s.k) + 4 * s.m * (depth(s) + outputs * width(s));
+    },
   };
 }
 
@@ -96,7 +101,7 @@ function gather(dtype: WeightType): KernelEntry {
  * Products with a matrix W (n, k) kept as f32, f16, int8 or int4 (format.ts); it is dequantised inside, sums are f32.
  * `qmatmul_nt_*`: c (m, n) = a (m, k) W^T. `qmatmul_nn_*`: c (m, k) = a (m, n) W, the way back. Rows of a and c lie `lda` and `ldc` elements
  * apart, so that c, or a, may be some columns of a wider matrix: blocks of W's rows are multiplied one after the other. With
- * accumulate = 0 what c holds is not read. `qgather_*`: y (tokens, k) = rows ids - first of W; for ids outside of its n rows y is set
+ * accumulate = 0 what c holds is not read. Then the epilogue, if there is one (common/epilogue.ts), with aux laid out as c. `qgather_*`: y (tokens, k) = rows ids - first of W; for ids outside of its n rows y is set
  * to 0 (fill = 1) or left as it is (0).
  */
 export const qmatmul = {

@@ -3,6 +3,7 @@ alias elem = f32;
 //!use common/shared_tile.wgsl
 // Products with a frozen matrix W (N, K) kept in 32-bit words, dequantised on load, sums in f32:
 //   NT: c (M,N) = a (M,K) W^T [+ bias (N)] [+ c]     NN: c (M,K) = a (M,N) W [+ bias (K)] [+ c]
+//   either with an epilogue: c = aux + c (residual), c = silu(aux) c (SwiGLU), aux of c's shape and layout
 //   gather: y[t] = W[ids[t] - first]
 // One pipeline per form and format. Tiles as in common/shared_tile.wgsl: W is dequantised once per tile into workgroup memory. At most FEW
 // rows: NT shares the K of 8 columns among 8 threads each, NN the N of 64 columns among 4 threads per quad; partial sums are added in

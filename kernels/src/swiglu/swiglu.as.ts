@@ -1,6 +1,6 @@
 // SwiGLU; formulas in swiglu.wgsl. A work item is a block of BLOCK elements; the last 1..3 elements of n go through the same four-lane
 // arithmetic, one at a time.
-import { sigmoid4 } from '../common/simd.as';
+import { sigmoid4, silu4 } from '../common/simd.as';
 
 /** The same number stands in swiglu.ts. */
 const BLOCK: i32 = 1024;
@@ -10,13 +10,11 @@ export function swiglu_fwd(y: usize, gate: usize, up: usize, n: i32, lo: i32, hi
   const vec = end & ~3;
   for (let i = lo * BLOCK; i < vec; i += 4) {
     const o = (<usize>i) << 2;
-    const g = v128.load(gate + o);
-    v128.store(y + o, f32x4.mul(f32x4.mul(g, sigmoid4(g)), v128.load(up + o)));
+    v128.store(y + o, f32x4.mul(silu4(v128.load(gate + o)), v128.load(up + o)));
   }
   for (let i = max(vec, lo * BLOCK); i < end; i++) {
     const o = (<usize>i) << 2;
-    const g = load<f32>(gate + o);
-    store<f32>(y + o, g * f32x4.extract_lane(sigmoid4(f32x4.splat(g)), 0) * load<f32>(up + o));
+    store<f32>(y + o, f32x4.extract_lane(silu4(v128.load32_splat(gate + o)), 0) * load<f32>(up + o));
   }
 }
 

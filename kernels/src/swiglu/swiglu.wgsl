@@ -1,4 +1,5 @@
 alias elem = f32;
+//!use common/sigmoid.wgsl
 // SwiGLU (arXiv 2002.05202) over n elements, s = sigmoid(gate) = 1 / (1 + exp(-gate)):
 //   y = gate s up;   dup = dy gate s;   dgate = dy up s (1 + gate (1 - s))
 // One thread per element.
@@ -6,9 +7,6 @@ alias elem = f32;
 const WG: u32 = 256u;
 
 struct Params { n: u32 }
-
-/** exp(80) is finite; sigmoid(-80) = 2e-35 is as good as zero. */
-fn sigmoid(v: f32) -> f32 { return 1.0 / (1.0 + exp(-max(v, -80.0))); }
 
 @group(0) @binding(0) var<storage, read_write> y: array<elem>;
 @group(0) @binding(1) var<storage, read> gate: array<elem>;
@@ -19,8 +17,7 @@ fn sigmoid(v: f32) -> f32 { return 1.0 / (1.0 + exp(-max(v, -80.0))); }
 fn swiglu_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
   let i = (wid.x + wid.y * nwg.x) * WG + t;
   if (i >= p.n) { return; }
-  let g = f32(gate[i]);
-  y[i] = elem(g * sigmoid(g) * f32(up[i]));
+  y[i] = elem(silu(f32(gate[i])) * f32(up[i]));
 }
 
 @group(0) @binding(0) var<storage, read_write> dgate: array<elem>;

@@ -229,9 +229,9 @@ function activations(c: TransformerConfig, work: Workload): { kept: number; work
   const normed = c.model_type === 'qwen3' ? q + kv + c.num_attention_heads + c.num_key_value_heads : 0;
   // Up to the attention, for every token: the norm and 1 / rms; q, k, v, turned q and k, o; attention's stats.
   const attending = c.hidden_size + 1 + 3 * q + 3 * kv + 2 * c.num_attention_heads + normed;
-  // Past it: o_proj, down_proj, two sums, the norm and 1 / rms; gate, up and their product. The last layer has only the rows that are read,
-  // and copies of its input and of o for them.
-  const mlp = 5 * c.hidden_size + 1 + 3 * c.intermediate_size;
+  // Past it: two sums, the norm and 1 / rms; gate, up and their product. The last layer has only the rows that are read, and copies of its input
+  // and of o for them.
+  const mlp = 3 * c.hidden_size + 1 + 3 * c.intermediate_size;
   const rows = t * (c.num_hidden_layers - 1) + n;
   const adapted = lora ? adapterActivations(c, lora, t, n) : 0;
   if (work.gradientCheckpointing) return checkpointed(c, work, attending + mlp);
@@ -326,9 +326,9 @@ function generation(c: TransformerConfig, work: Workload, g: Generation): [prefi
   const rows = Math.min(CACHE.prefillRows, g.prompts * g.promptLength);
   const [q, kv] = [c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim];
   const normed = c.model_type === 'qwen3' ? q + kv : 0;
-  // A layer's tensors live to its end: input, two norms, o_proj, down_proj and two sums; q and k, turned, v and o; gate, up and their
-  // product. And the blocks of each row's sequence.
-  const layer = 7 * c.hidden_size + 3 * q + 3 * kv + normed + 3 * c.intermediate_size + Math.ceil(g.promptLength / CACHE.blockSize);
+  // A layer's tensors live to its end: input, two norms and two sums; q and k, turned, v and o; gate and its product with up. And the blocks of
+  // each row's sequence.
+  const layer = 5 * c.hidden_size + 3 * q + 3 * kv + normed + 2 * c.intermediate_size + Math.ceil(g.promptLength / CACHE.blockSize);
   const packed = packs(work) ? c.vocab_size * c.hidden_size : 0;
   return [rows * layer, batchOf(g) * (c.vocab_size + 2 * c.hidden_size) + packed];
 }

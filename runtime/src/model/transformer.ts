@@ -10,11 +10,10 @@
  */
 import { attentionDecode as decodeSpec, type WeightType } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
-import { add } from '../ops/add.ts';
 import { attention } from '../ops/attention.ts';
 import { embedding, gatherRows } from '../ops/embedding.ts';
 import { type LowRank, linear } from '../ops/linear.ts';
-import { matmul } from '../ops/matmul.ts';
+import { type Epilogue, matmul } from '../ops/matmul.ts';
 import { rmsnorm } from '../ops/rmsnorm.ts';
 import { rope } from '../ops/rope.ts';
 import { swiglu } from '../ops/swiglu.ts';
@@ -318,16 +317,21 @@ export class Transformer {
   #layer(i: number, x: Tensor, pass: Pass, read?: Uint32Array): Tensor {
     const ctx = this.#ctx;
     const { num_attention_heads: heads, rms_norm_eps: eps } = this.config;
-    const project = (from: Tensor, name: string): Tensor => this.#project(i, from, name, pass.draw);
+    const project = (from: Tensor, name: string, epilogue?: Epilogue): Tensor => this.#project(i, from, name, pass.draw, epilogue);
     const normed = this.#inputNorm(i, x);
     const q = this.#turned(i, normed, 'q', heads, pass);
     const { k, v } = this.#keysAndValues(i, normed, pass);
     const attended = pass.attend(i, q, k, v);
     const only = (t: Tensor): Tensor => (read ? gatherRows(ctx, t, read) : t);
-    const mid = add(ctx, only(x), project(only(attended), 'self_attn.o_proj'));
+    const before = only(x);
+    const mid = project(only(attended), 'self_attn.o_proj', { kind: 'residual', aux: before });
     const normedMid = rmsnorm(ctx, mid, this.params.get(`model.layers.${i}.post_attention_layernorm.weight`), eps);
-    const mlp = swiglu(ctx, project(normedMid, 'mlp.gate_proj'), project(normedMid, 'mlp.up_proj'));
-    return add(ctx, mid, project(mlp, 'mlp.down_proj'));
+    const gate = project(normedMid, 'mlp.gate_proj');
+    // A backward pass wants `up` itself, and an epilogue leaves none.
+    const mlp = ctx.tape
+      ? swiglu(ctx, gate, project(normedMid, 'mlp.up_proj'))
+      : project(normedMid, 'mlp.up_proj', { kind: 'swiglu', aux: gate });
+    return project(mlp, 'mlp.down_proj', { kind: 'residual', aux: mid });
   }
 
   #inputNorm(i: number, x: Tensor): Tensor {
@@ -348,10 +352,10 @@ export class Transformer {
     return rope(ctx, ready, positions, this.#weights.cosSin, heads);
   }
 
-  /** from W^T, plus the bias and the adapter if the model has them. */
-  #project(i: number, from: Tensor, name: string, draw?: DropoutDraw): Tensor {
+  /** from W^T, plus the bias and the adapter if the model has them; then the epilogue. */
+  #project(i: number, from: Tensor, name: string, draw?: DropoutDraw, epilogue?: Epilogue): Tensor {
     const path = `model.layers.${i}.${name}`;
     const bias = this.params.has(`${path}.bias`) ? this.params.get(`${path}.bias`) : undefined;
-    return linear(this.#ctx, from, this.weight(`${path}.weight`), bias, this.#lowRank(path, draw));
+    return linear(this.#ctx, from, this.weight(`${path}.weight`), bias, this.#lowRank(path, draw), epilogue);
   }
 }

@@ -3,6 +3,9 @@
  * Backward: dx = dy W, assigned or added; dW += dy^T x; dbias += column sums of dy. Saves nothing; reads x again. W may be a frozen matrix in
  * another format (stored.ts): then it has no dW.
  *
+ * An epilogue is done last: `residual` gives y = aux + y, and the gradient of aux is dy, without a copy; `swiglu` y = silu(aux) y, without a tape
+ * alone, since its backward would want the y before: there ops/swiglu.ts takes both.
+ *
  * With a low-rank adapter A (R, I), B (O, R), s = scale: y += s u B^T with u = drop(x) A^T, saved.
  * Backward: du = s dy B; dB += s dy^T u; dA += du^T drop(x); the gradient of drop(x) gets du A. drop keeps all without `dropout`.
  */
@@ -12,7 +15,7 @@ import type { Parameter } from '../params.ts';
 import type { Tape } from '../tape.ts';
 import { expectTensor, type Tensor } from '../tensor.ts';
 import { type DropoutOptions, dropout } from './dropout.ts';
-import { matmul } from './matmul.ts';
+import { type Epilogue, matmul } from './matmul.ts';
 import { addProductGrad, times, timesTransposed, type Weight } from './weight.ts';
 
 /** Matrices of a low-rank adapter, and what it is multiplied by. */
@@ -23,15 +26,22 @@ export interface LowRank {
   readonly dropout?: DropoutOptions;
 }
 
-export function linear(ctx: Context, x: Tensor, weight: Weight, bias?: Parameter, adapter?: LowRank): Tensor {
+/** @throws Error for a `swiglu` epilogue while a tape records. */
+export function linear(ctx: Context, x: Tensor, weight: Weight, bias?: Parameter, adapter?: LowRank, epilogue?: Epilogue): Tensor {
   const [o, i] = weight.shape;
   expectTensor('linear', 'x', x, [-1, i]);
   const n = x.shape[0];
+  if (epilogue) expectTensor('linear', 'aux', epilogue.aux, [n, o]);
+  if (epilogue?.kind === 'swiglu' && ctx.tape) {
+    throw new Error("linear: a tape is recording, and the 'swiglu' epilogue has no backward; use swiglu(gate, linear(x, ...))");
+  }
   const low = adapter && lowRank(ctx, x, adapter);
   const y = ctx.tensor([n, o]);
-  timesTransposed(ctx, y, x, weight, n, bias?.value);
-  low?.addTo(y);
+  // The last product has the epilogue.
+  timesTransposed(ctx, y, x, weight, n, { bias: bias?.value, epilogue: low ? undefined : epilogue });
+  low?.addTo(y, epilogue);
   ctx.record([y], low ? [low.u] : [], (tape) => {
+    if (epilogue) tape.share(epilogue.aux, y);
     const dy = tape.grad(y);
     const into = tape.gradInto(x);
     if (into) times(ctx, into.dx, dy, weight, n, into.accumulate);
@@ -53,7 +63,8 @@ function lowRank(ctx: Context, x: Tensor, { a, b, scale, dropout: drop }: LowRan
   if (drop && !ctx.tape) ctx.free(input);
   return {
     u,
-    addTo: (y: Tensor) => matmul(ctx, 'nt', y, u, b.value, { m: n, n: o, k: r, alpha: scale, accumulate: 1 }),
+    addTo: (y: Tensor, epilogue?: Epilogue) =>
+      matmul(ctx, 'nt', y, u, b.value, { m: n, n: o, k: r, alpha: scale, accumulate: 1, epilogue }),
     backward: (tape: Tape, dy: Tensor) => {
       const du = ctx.tensor([n, r]);
       matmul(ctx, 'nn', du, dy, b.value, { m: n, n: r, k: o, alpha: scale });

@@ -3,13 +3,13 @@
  * backward. A matrix in blocks of rows gives y block of columns by block of columns, and dx as a sum over the blocks; each block's gradient
  * comes from its columns of dy.
  */
-import { columns as columnsSpec, embedding as embeddingSpec, qmatmul as spec } from '@eagrl/kernels';
+import { columns as columnsSpec, EPILOGUE, embedding as embeddingSpec, qmatmul as spec } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
 import type { Parameter } from '../params.ts';
 import type { StoredMatrix } from '../stored.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Csr, groupIds, groupsWithin } from './csr.ts';
-import { matmul } from './matmul.ts';
+import { type Epilogue, matmul } from './matmul.ts';
 
 export type Weight = Parameter | StoredMatrix;
 
@@ -20,19 +20,26 @@ const whole = ({ dtype, parts }: Weight): Tensor | undefined => (dtype === 'f32'
 const fromColumn = (t: Tensor, start: number): Tensor =>
   start === 0 ? t : { ...t, slice: { ...t.slice, offset: t.slice.offset + start, length: t.slice.length - start } };
 
-/** y (M, N) = x (M, K) W^T [+ bias (N)]. */
-export function timesTransposed(ctx: Context, y: Tensor, x: Tensor, weight: Weight, m: number, bias?: Tensor): void {
+/** What `timesTransposed` adds and does last. */
+interface Finish {
+  readonly bias?: Tensor;
+  readonly epilogue?: Epilogue;
+}
+
+/** y (M, N) = x (M, K) W^T [+ bias (N)], then the epilogue. */
+export function timesTransposed(ctx: Context, y: Tensor, x: Tensor, weight: Weight, m: number, { bias, epilogue }: Finish = {}): void {
   const [n, k] = weight.shape;
   const w = whole(weight);
   if (w) {
-    matmul(ctx, 'nt', y, x, w, { m, n, k, bias });
+    matmul(ctx, 'nt', y, x, w, { m, n, k, bias, epilogue });
     return;
   }
   const { dtype, parts } = weight;
   for (const part of parts) {
-    const params = { m, n: part.rows, k, lda: k, ldc: n, accumulate: 0, has_bias: bias ? 1 : 0 };
-    const tensors = [fromColumn(y, part.start), x, part.w, part.scales, bias ? fromColumn(bias, part.start) : x];
-    ctx.run(spec, `qmatmul_nt_${dtype}`, tensors, params);
+    const own = (t?: Tensor) => (t ? fromColumn(t, part.start) : x);
+    const shape = { m, n: part.rows, k, lda: k, ldc: n };
+    const params = { ...shape, accumulate: 0, has_bias: bias ? 1 : 0, epilogue: EPILOGUE[epilogue?.kind ?? 'none'] };
+    ctx.run(spec, `qmatmul_nt_${dtype}`, [fromColumn(y, part.start), x, part.w, part.scales, own(bias), own(epilogue?.aux)], params);
   }
 }
 
@@ -46,8 +53,9 @@ export function times(ctx: Context, dx: Tensor, dy: Tensor, weight: Weight, m: n
   }
   const { dtype, parts } = weight;
   for (const part of parts) {
-    const params = { m, n: part.rows, k, lda: n, ldc: k, accumulate: part.start > 0 ? 1 : accumulate, has_bias: 0 };
-    ctx.run(spec, `qmatmul_nn_${dtype}`, [dx, fromColumn(dy, part.start), part.w, part.scales, dy], params);
+    const adds = part.start > 0 ? 1 : accumulate;
+    const params = { m, n: part.rows, k, lda: n, ldc: k, accumulate: adds, has_bias: 0, epilogue: EPILOGUE.none };
+    ctx.run(spec, `qmatmul_nn_${dtype}`, [dx, fromColumn(dy, part.start), part.w, part.scales, dy, dy], params);
   }
 }
 
