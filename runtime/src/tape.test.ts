@@ -42,6 +42,10 @@ test('scope frees what is not returned, also when it throws; a tensor is freed o
   expect(backend.stats.liveBytes).toBe(0);
 });
 
+/** aux + W x + b, by one product. */
+const residual = (x: Tensor, aux: Tensor, s: ParamStore): Tensor =>
+  linear(ctx, x, s.get('w'), s.get('b'), undefined, { kind: 'residual', aux });
+
 /** Graphs over one leaf x (3, 4): every way in which gradients meet. */
 const graphs: Record<string, (x: Tensor, store: ParamStore) => Tensor> = {
   'x + x': (x) => add(ctx, x, x),
@@ -52,6 +56,15 @@ const graphs: Record<string, (x: Tensor, store: ParamStore) => Tensor> = {
   'two residuals': (x, s) => {
     const mid = add(ctx, x, linear(ctx, x, s.get('w')));
     return add(ctx, mid, swiglu(ctx, mid, linear(ctx, mid, s.get('w'))));
+  },
+  'residual as an epilogue: x + W x': (x, s) => residual(x, x, s),
+  'two residuals as epilogues': (x, s) => {
+    const mid = residual(x, x, s);
+    return residual(swiglu(ctx, mid, linear(ctx, mid, s.get('w'))), mid, s);
+  },
+  'a residual used before and after its epilogue': (x, s) => {
+    const aux = linear(ctx, x, s.get('w'));
+    return swiglu(ctx, residual(swiglu(ctx, aux, x), aux, s), aux);
   },
   'shared, then gathered': (x) => add(ctx, gatherRows(ctx, add(ctx, x, x), Uint32Array.of(2, 2, 0)), x),
   'a branch without use': (x, s) => {

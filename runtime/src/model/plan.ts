@@ -329,8 +329,9 @@ function generation(c: TransformerConfig, work: Workload, g: Generation): [prefi
   // A layer's tensors live to its end: input, two norms and two sums; q and k, turned, v and o; gate and its product with up. And the blocks of
   // each row's sequence.
   const layer = 5 * c.hidden_size + 3 * q + 3 * kv + normed + 2 * c.intermediate_size + Math.ceil(g.promptLength / CACHE.blockSize);
-  const packed = packs(work) ? c.vocab_size * c.hidden_size : 0;
-  return [rows * layer, batchOf(g) * (c.vocab_size + 2 * c.hidden_size) + packed];
+  // down_proj ends a layer.
+  const [down, head] = packs(work) ? [c.intermediate_size * c.hidden_size, c.vocab_size * c.hidden_size] : [0, 0];
+  return [rows * layer + down, batchOf(g) * (c.vocab_size + 2 * c.hidden_size) + head];
 }
 
 /** Bytes as people say them, decimal: `15.2 GB`. */

@@ -1,6 +1,10 @@
-/** A transformer of two layers and odd sizes, batches for it, and a device of small bindings or no memory: shared by several tests. */
+/**
+ * A transformer of two layers and odd sizes, batches for it, and devices: of small bindings, of no memory, without epilogues. Shared by several
+ * tests.
+ */
+import { EPILOGUE, elementwise, entryOf, swiglu } from '@eagrl/kernels';
 import type { Random } from '@eagrl/testing';
-import type { Backend } from '../backend.ts';
+import type { Backend, Slice } from '../backend.ts';
 import type { Context } from '../context.ts';
 import { DeviceError } from '../errors.ts';
 import type { PromptGroup } from '../pack.ts';
@@ -63,5 +67,41 @@ export async function failsAt(backend: Backend, n: number, call: () => unknown):
     return true;
   } finally {
     Reflect.deleteProperty(backend, 'alloc');
+  }
+}
+
+/**
+ * What `call` gives, and how many products had an epilogue, where each of them is launched without, and the kernel that it stands for after
+ * it, as if products had none.
+ */
+export async function withoutEpilogues<T>(backend: Backend, call: () => Promise<T>): Promise<{ result: T; separated: number }> {
+  const dispatch = backend.dispatch.bind(backend);
+  let separated = 0;
+  const separate: Backend['dispatch'] = (spec, name, slices, params) => {
+    if (!params.epilogue) {
+      dispatch(spec, name, slices, params);
+      return;
+    }
+    separated++;
+    dispatch(spec, name, slices, { ...params, epilogue: EPILOGUE.none });
+    const [c] = slices;
+    const aux = slices[entryOf(spec, name).bindings.findIndex((b) => b.name === 'aux')];
+    const y: Slice = { buffer: backend.alloc(c.length), offset: 0, length: c.length };
+    const [after, entry] = params.epilogue === EPILOGUE.residual ? ([elementwise, 'add'] as const) : ([swiglu, 'swiglu_fwd'] as const);
+    dispatch(after, entry, [y, aux, c], { n: c.length });
+    const ld = params.ldc ?? params.n;
+    for (let i = 0; i < params.m; i++) {
+      backend.copy(
+        { buffer: c.buffer, offset: c.offset + i * ld, length: params.n },
+        { buffer: y.buffer, offset: i * ld, length: params.n },
+      );
+    }
+    backend.free(y.buffer);
+  };
+  Object.assign(backend, { dispatch: separate });
+  try {
+    return { result: await call(), separated };
+  } finally {
+    Reflect.deleteProperty(backend, 'dispatch');
   }
 }
