@@ -75,11 +75,11 @@ test('chained products through split-K keep their scratch apart', async () => {
     backend.write(slice, normals(0, stream, length));
     return slice;
   };
-  const bias = put(1, 9);
+  const unread = put(1, 9);
   const products = [0, 1, 2].map((i) => ({ c: put(m * n, 10 + i), a: put(m * k, 20 + i), b: put(k * n, 30 + i) }));
   const run = async (variant: string) => {
     useTuning(backend, tuning(variant));
-    for (const { c, a, b } of products) backend.dispatch(request.spec, request.entry, [c, a, b, bias], request.params);
+    for (const { c, a, b } of products) backend.dispatch(request.spec, request.entry, [c, a, b, unread, unread], request.params);
     return Promise.all(products.map(({ c }) => backend.read(c, 'f32')));
   };
   const want = await run('default');
@@ -89,7 +89,7 @@ test('chained products through split-K keep their scratch apart', async () => {
   });
   expect(got).not.toEqual(want); // another order of sums: it did run
   expect(await run('split_k_4')).toEqual(got);
-  for (const s of [bias, ...products.flatMap(Object.values)]) backend.free(s.buffer);
+  for (const s of [unread, ...products.flatMap(Object.values)]) backend.free(s.buffer);
 });
 
 test('saved and loaded; a broken file, another adapter and a backend without variants are refused', async () => {
