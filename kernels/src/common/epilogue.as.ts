@@ -4,28 +4,40 @@ import { silu4 } from './simd.as';
 
 const RESIDUAL: i32 = 1;
 
-/** RESIDUAL: aux + value. SWIGLU: silu(aux) value. The bits of the kernels `add` and `swiglu_fwd`. */
-// @ts-ignore: decorator
-@inline
-function with_auxiliary(epilogue: i32, aux: v128, value: v128): v128 {
-  if (epilogue == RESIDUAL) return f32x4.add(aux, value);
-  return f32x4.mul(silu4(aux), value);
+// The bits are those of the kernels `add` and `swiglu_fwd`.
+
+/** aux + value. */
+function residual(to: usize, aux: usize, cols: i32): void {
+  const end = to + ((<usize>cols) << 2);
+  for (; to + 16 <= end; to += 16) {
+    v128.store(to, f32x4.add(v128.load(aux), v128.load(to)));
+    aux += 16;
+  }
+  for (; to < end; to += 4) {
+    store<f32>(to, load<f32>(aux) + load<f32>(to));
+    aux += 4;
+  }
+}
+
+/** silu(aux) value. */
+function swiglu(to: usize, aux: usize, cols: i32): void {
+  const end = to + ((<usize>cols) << 2);
+  for (; to + 16 <= end; to += 16) {
+    v128.store(to, f32x4.mul(silu4(v128.load(aux)), v128.load(to)));
+    aux += 16;
+  }
+  for (; to < end; to += 4) {
+    store<f32>(to, f32x4.extract_lane(silu4(v128.load32_splat(aux)), 0) * load<f32>(to));
+    aux += 4;
+  }
 }
 
 /** Rows x cols numbers of c from `at` on, `ld` from row to row; 0 leaves them as they are. */
 export function finish(epilogue: i32, c: usize, aux: usize, at: usize, ld: i32, rows: i32, cols: i32): void {
   if (epilogue == 0) return;
   for (let i = 0; i < rows; i++) {
-    let to = c + ((at + <usize>i * ld) << 2);
-    let x = aux + (to - c);
-    const end = to + ((<usize>cols) << 2);
-    for (; to + 16 <= end; to += 16) {
-      v128.store(to, with_auxiliary(epilogue, v128.load(x), v128.load(to)));
-      x += 16;
-    }
-    for (; to < end; to += 4) {
-      store<f32>(to, f32x4.extract_lane(with_auxiliary(epilogue, v128.load32_splat(x), v128.load32_splat(to)), 0));
-      x += 4;
-    }
+    const o = (at + <usize>i * ld) << 2;
+    if (epilogue == RESIDUAL) residual(c + o, aux + o, cols);
+    else swiglu(c + o, aux + o, cols);
   }
 }
