@@ -17,16 +17,28 @@ struct Params {
 @group(0) @binding(4) var<storage, read> aux: array<elem>;
 @group(0) @binding(5) var<uniform> p: Params;
 
-/** c[z][i][j] = alpha value [+ bias[j]] [+ c[z][i][j]], then the epilogue with aux[z][i][j]; nothing past the edge. */
+/** c[z][i][j] = alpha value [+ bias[j]] [+ c[z][i][j]]; nothing past the edge. */
 fn put(z: u32, i: u32, j: u32, value: f32) {
   if (i >= p.m || j >= p.n) { return; }
   let at = z * p.stride_c + i * p.n + j;
   var r = p.alpha * value;
   if (p.has_bias != 0u) { r += f32(bias[j]); }
   if (p.accumulate != 0u) { r += f32(c[at]); }
-  if (p.epilogue != NO_EPILOGUE) { r = with_auxiliary(p.epilogue, f32(aux[at]), r); }
   c[at] = elem(r);
 }
+
+/**
+ * The epilogue of one output that its thread has put. SwiftShader runs what an `if` leaves out under a mask, exp as well: a thread with many outputs
+ * takes a second loop, over epilogues(outputs) of them.
+ */
+fn finish(z: u32, i: u32, j: u32) {
+  if (p.epilogue == NO_EPILOGUE || i >= p.m || j >= p.n) { return; }
+  let at = z * p.stride_c + i * p.n + j;
+  c[at] = elem(with_auxiliary(p.epilogue, f32(aux[at]), f32(c[at])));
+}
+
+/** All of a thread's outputs, or none. */
+fn epilogues(outputs: u32) -> u32 { return select(outputs, 0u, p.epilogue == NO_EPILOGUE); }
 
 /** Elements from one row of op(a), one column of op(b), to the next; and from one k to the next. */
 fn row_step(form: u32) -> u32 { return select(p.k, 1u, form == TN); }

@@ -162,7 +162,10 @@ fn matmul_subgroup_matrix(
     for (var e = t % lanes; e < OUTPUTS; e += lanes) {
       let i = i0 + i_region + s / ACROSS * SIDE + e / SIDE;
       let j = j0 + j_region + s % ACROSS * SIDE + e % SIDE;
-      if (i < p.m && j < p.n) { put(z, i, j, descaled(z, i, j, finished[subgroup * OUTPUTS + e])); }
+      if (i < p.m && j < p.n) {
+        put(z, i, j, descaled(z, i, j, finished[subgroup * OUTPUTS + e]));
+        finish(z, i, j);
+      }
     }
     workgroupBarrier();
   }

@@ -40,4 +40,5 @@ fn matmul_gemv(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: 
   var sum = 0.0;
   for (var s = 0u; s < 16u; s++) { sum += parts[4u * s + column / 4u][row][column % 4u]; }
   put(z, row, left + column, sum);
+  finish(z, row, left + column);
 }

@@ -33,4 +33,5 @@ fn matmul_gemv(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: 
   var sum = 0.0;
   for (var s = 0u; s < 16u; s++) { sum += parts[16u * (t % 4u) + s][t / 4u]; }
   put(z, t / 4u, left + t % 4u, sum);
+  finish(z, t / 4u, left + t % 4u);
 }

@@ -81,6 +81,10 @@ fn outer(s: Sums, v: vec4f, w: vec4f, y: Block) -> Sums {
   );
 }
 
+/** Output e of lane q of a quad, from the first row and column of its own. */
+fn row_of(e: u32, q: u32) -> u32 { return e / 128u * 16u + 4u * (q ^ (e / 8u % 4u)) + e / 32u % 4u; }
+fn column_of(e: u32) -> u32 { return e / 4u % 2u * 4u * WIDE + e % 4u; }
+
 @compute @workgroup_size(8)
 fn matmul_quad(
   @builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u,
@@ -123,9 +127,6 @@ fn matmul_quad(
     s0.own, s0.x, s0.y, s0.d, s1.own, s1.x, s1.y, s1.d, s2.own, s2.x, s2.y, s2.d, s3.own, s3.x, s3.y, s3.d,
     s4.own, s4.x, s4.y, s4.d, s5.own, s5.x, s5.y, s5.d, s6.own, s6.x, s6.y, s6.d, s7.own, s7.x, s7.y, s7.d,
   );
-  for (var e = 0u; e < 256u; e++) {
-    let row = e / 8u;
-    let i = i0 + row / 16u * 16u + 4u * (q ^ (row % 4u)) + row / 4u % 4u;
-    put(z, i, j0 + e / 4u % 2u * 4u * WIDE + e % 4u, sums[row][e / 4u % 2u][e % 4u]);
-  }
+  for (var e = 0u; e < 256u; e++) { put(z, i0 + row_of(e, q), j0 + column_of(e), sums[e / 8u][e / 4u % 2u][e % 4u]); }
+  for (var e = 0u; e < epilogues(256u); e++) { finish(z, i0 + row_of(e, q), j0 + column_of(e)); }
 }

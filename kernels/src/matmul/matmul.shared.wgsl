@@ -48,5 +48,8 @@ fn matmul_shared(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
   if (index >= across * down * p.batch) { return; } // the same for the whole workgroup
   let place = vec3u(index % across * TILE, index / across % down * TILE, index / across / down);
   var s = tile_sums(place, p.k, t);
-  for (var e = 0u; e < 64u; e++) { put(place.z, place.y + tile_row(t, e), place.x + tile_column(t, e), s[e / 4u][e % 4u]); }
+  for (var e = 0u; e < 64u; e++) {
+    put(place.z, place.y + tile_row(t, e), place.x + tile_column(t, e), s[e / 4u][e % 4u]);
+    finish(place.z, place.y + tile_row(t, e), place.x + tile_column(t, e));
+  }
 }

@@ -42,4 +42,5 @@ fn matmul_small(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg:
   }
   var sums = array<vec4f, 4>(s0, s1, s2, s3);
   for (var e = 0u; e < 16u; e++) { put(z, i0 + e / 4u * down, j0 + e % 4u * wide, sums[e / 4u][e % 4u]); }
+  for (var e = 0u; e < epilogues(16u); e++) { finish(z, i0 + e / 4u * down, j0 + e % 4u * wide); }
 }

@@ -38,4 +38,5 @@ fn matmul_split_k_sum(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups
   var sum = 0.0;
   for (var s = 0u; s < slices; s++) { sum += parts[s * each + at]; }
   put(at / (p.m * p.n), at / p.n % p.m, at % p.n, sum);
+  finish(at / (p.m * p.n), at / p.n % p.m, at % p.n);
 }

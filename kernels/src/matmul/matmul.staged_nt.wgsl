@@ -16,5 +16,6 @@ fn matmul_staged(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg
   var sums = staged_sums(place, p.k / 4u, t);
   for (var e = 0u; e < tall * wide; e++) {
     put(place.z, place.y + staged_row(t, e), place.x + staged_column(t, e), sums[e / wide][e % wide]);
+    finish(place.z, place.y + staged_row(t, e), place.x + staged_column(t, e));
   }
 }

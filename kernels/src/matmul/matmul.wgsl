@@ -21,6 +21,7 @@ fn tile(form: u32, index: u32, t: u32) {
   var sums = tile_8x8(form, z, i0, j0, 0u, p.k);
   // A loop, not 64 calls: unrolled, the epilogue takes compilers ten times as long as the product.
   for (var e = 0u; e < 64u; e++) { put(z, i0 + e / 8u * 8u, j0 + e % 8u * 8u, sums[e / 4u][e % 4u]); }
+  for (var e = 0u; e < epilogues(64u); e++) { finish(z, i0 + e / 8u * 8u, j0 + e % 8u * 8u); }
 }
 
 var<workgroup> parts: array<vec4f, 64>;
@@ -47,6 +48,7 @@ fn few(form: u32, index: u32, t: u32) {
   var sum = 0.0;
   for (var s = 0u; s < 8u; s++) { sum += parts[s * 8u + t % 8u][row]; }
   put(z, row, j, sum);
+  finish(z, row, j);
 }
 
 fn run(form: u32, index: u32, t: u32) {

@@ -11,5 +11,8 @@ fn qmatmul_staged(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nw
   let place = staged_place(wid.x + wid.y * nwg.x, p.m, p.n);
   if (place.z >= 1u) { return; } // the same for the whole workgroup
   var sums = staged_sums(place, (p.k + 3u) / 4u, t);
-  for (var e = 0u; e < tall * wide; e++) { put(place.y + staged_row(t, e), place.x + staged_column(t, e), sums[e / wide][e % wide]); }
+  for (var e = 0u; e < tall * wide; e++) {
+    put(place.y + staged_row(t, e), place.x + staged_column(t, e), sums[e / wide][e % wide]);
+    finish(place.y + staged_row(t, e), place.x + staged_column(t, e));
+  }
 }

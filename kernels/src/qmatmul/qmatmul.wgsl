@@ -43,6 +43,7 @@ fn tile(index: u32, t: u32) {
   let place = vec3u(index % across * TILE, index / across * TILE, 0u);
   var sums = tile_sums(place, depth(), t);
   for (var e = 0u; e < 64u; e++) { put(place.y + tile_row(t, e), place.x + tile_column(t, e), sums[e / 4u][e % 4u]); }
+  for (var e = 0u; e < epilogues(64u); e++) { finish(place.y + tile_row(t, e), place.x + tile_column(t, e)); }
 }
 
 /** Row r of a exists up to here; the others are read again and not stored. */
@@ -63,6 +64,7 @@ fn few_nt(index: u32, t: u32) {
   var total = 0.0;
   for (var s = 0u; s < 8u; s++) { total += tile_a[t / 8u * 8u + s][r]; }
   put(r, j, total);
+  finish(r, j);
 }
 
 fn few_nn(index: u32, t: u32) {
@@ -85,7 +87,10 @@ fn few_nn(index: u32, t: u32) {
   workgroupBarrier();
   let first = t / 16u * 64u + t % 16u;
   let v = tile_a[first] + tile_a[first + 16u] + tile_a[first + 32u] + tile_a[first + 48u];
-  for (var x = 0u; x < 4u; x++) { put(t / 16u, 4u * q + x, v[x]); }
+  for (var x = 0u; x < 4u; x++) {
+    put(t / 16u, 4u * q + x, v[x]);
+    finish(t / 16u, 4u * q + x);
+  }
 }
 
 @compute @workgroup_size(64)
