@@ -63,7 +63,8 @@ function entry(form: Form): KernelEntry {
 /**
  * Matrix product, c (M,N) = alpha op(a) op(b) [+ bias (N)] [+ c], for each of `batch` matrices that lie `stride_*` elements apart
  * (0: one matrix for all batches; c never 0 when batch > 1). NN: a (M,K), b (K,N). NT: a (M,K), b (N,K). TN: a (K,M), b (K,N).
- * With accumulate = 0 what c holds is never read. Then the epilogue, if there is one (common/epilogue.ts); aux as large as c. WebAssembly packs b into scratch of its own size.
+ * With accumulate = 0 what c holds is never read. Then the epilogue, if there is one (common/epilogue.ts); aux as large as c. WebAssembly packs b
+ * into scratch of its own size.
  */
 export const matmul = {
   name: 'matmul',
