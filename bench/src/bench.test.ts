@@ -17,6 +17,7 @@ import type { Bar } from './lib/bars.ts';
 import { type BenchCase, titleOf } from './lib/case.ts';
 import { relativeRms } from './lib/check.ts';
 import { measure } from './lib/measure.ts';
+import { commandOf } from './lib/options.ts';
 import { type Lane, own, type Provider, threadCounts } from './lib/provider.ts';
 import type { Row } from './lib/report.ts';
 import { credible, runCases } from './lib/session.ts';
@@ -209,6 +210,11 @@ test.each([
   const { code, out, err } = await run(argv);
   expect([code, out]).toEqual([2, []]);
   expect(err).toContain(message);
+});
+
+test('a receipt names files, not the folders of the machine', () => {
+  const argv = ['--full', '--html', '/home/someone/out.html', '--compare=results/a.jsonl', '--filter', 'matmul/nn/f32', '--device=wasm'];
+  expect(commandOf(argv)).toBe('npm run bench -- --full --html out.html --compare=a.jsonl --filter matmul/nn/f32 --device=wasm');
 });
 
 test('the probes give what the reference gives, with every copy size and on one thread and two', async () => {

@@ -7,7 +7,7 @@ import { type Bar, barLine, barsOf } from './lib/bars.ts';
 import { type BenchCase, titleOf } from './lib/case.ts';
 import { compare, comparisonLines, holds } from './lib/compare.ts';
 import { commit, machine, repository, versions } from './lib/machine.ts';
-import { type Extent, type Options, parseOptions, USAGE, UsageError } from './lib/options.ts';
+import { commandOf, type Extent, type Options, parseOptions, USAGE, UsageError } from './lib/options.ts';
 import { openBackends, own, type Provider } from './lib/provider.ts';
 import { type PeerStatus, type Receipt, ReceiptError, readReceipt, writeReceipt } from './lib/receipt.ts';
 import { noiseNote } from './lib/report.ts';
@@ -117,7 +117,7 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
     date,
     machine: machine(),
     commit: commit(),
-    command: ['npm run bench --', ...argv].join(' '),
+    command: commandOf(argv),
     versions: versions(peers.status),
     workload: `${extent}: ${chosen.length} kernel cases, ${works.length} workloads, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms; took ${Math.round((Date.now() - Date.parse(date)) / 1e3)} s`,
     floors,

@@ -1,4 +1,5 @@
 /** Flags of `npm run bench`. */
+import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PEERS, type PeerName } from '../peers/names.ts';
 import { BENCH_DEVICES, type BenchDevice } from './provider.ts';
@@ -52,6 +53,20 @@ const FLAGS = {
   tune: { type: 'string' },
   help: { type: 'boolean' },
 } as const;
+
+/** Flags whose value is a file. */
+const FILES: ReadonlySet<string> = new Set(['--html', '--compare']);
+
+/** The command as a receipt and a report give it to others: files by their names, without the folders of this machine. */
+export function commandOf(argv: readonly string[]): string {
+  const named = argv.map((arg, i) => {
+    const [flag, value] =
+      arg.startsWith('--') && arg.includes('=') ? [arg.slice(0, arg.indexOf('=')), arg.slice(arg.indexOf('=') + 1)] : [];
+    if (flag !== undefined && value !== undefined) return FILES.has(flag) ? `${flag}=${basename(value)}` : arg;
+    return FILES.has(argv[i - 1]) ? basename(arg) : arg;
+  });
+  return ['npm run bench --', ...named].join(' ');
+}
 
 /** @throws UsageError for an unknown flag, a missing value, an unknown device or peer. */
 export function parseOptions(argv: readonly string[]): Options {
