@@ -35,6 +35,8 @@ export interface AdapterFacts {
   readonly features: { has(feature: string): boolean };
   /** Computes on the CPU: SwiftShader, lavapipe. */
   readonly software: boolean;
+  /** Bytes of workgroup memory that the device was opened with; not given: what WebGPU guarantees, 16 KiB. */
+  readonly workgroupBytes?: number;
   /** Its subgroup matrices, where the device was opened with them. */
   readonly matrix?: SubgroupMatrix;
 }
@@ -61,6 +63,8 @@ export interface Variant {
   readonly name: string;
   /** WebGPU features that its WGSL enables. */
   readonly features?: readonly string[];
+  /** Bytes of workgroup memory that it needs, where they are more than WebGPU guarantees. */
+  readonly workgroupBytes?: number;
   /** Subgroup matrices that its WGSL is written for. */
   readonly matrix?: SubgroupMatrix;
   /** Whether it can compute these params at all. */

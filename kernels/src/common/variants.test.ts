@@ -1,7 +1,7 @@
 /**
  * Plan. Choice among variants, on a spec made for it: features decide what there is, `applies` what can run, the first rule that holds
  * and can run wins, none: the entry's own WGSL; one that stands alone bears no measured choice. Errors name what there is. A variant that
- * cannot compute the params is refused. Subgroup matrices: only square f16 with f32 sums, only where subgroups have one size.
+ * cannot compute the params is refused. So is one that wants more workgroup memory than the device has. Subgroup matrices: only square f16 with f32 sums, only where subgroups have one size.
  */
 
 import { testDevice } from '@eagrl/testing';
@@ -59,6 +59,14 @@ test('where the rules pick a variant that stands alone, there is no other choice
   expect(applicable(alone, rows(5), gpu)).toEqual(['lanes']);
   expect(applicable(alone, rows(6), gpu)).toEqual(['default', 'lanes', 'any']);
   expect(applicable(alone, rows(5), plain)).toEqual(['default', 'any']);
+});
+
+test('workgroup memory beyond what WebGPU guarantees is there only where the device says so', () => {
+  const wants = { ...variant('large', 0), workgroupBytes: 32_768 };
+  expect(lacks(wants, gpu)).toBe('32768 bytes of workgroup memory');
+  expect(lacks({ ...wants, workgroupBytes: 16_384 }, gpu)).toBeUndefined();
+  expect(lacks(wants, { ...gpu, workgroupBytes: 32_767 })).toBe('32768 bytes of workgroup memory');
+  expect(lacks(wants, { ...gpu, workgroupBytes: 32_768 })).toBeUndefined();
 });
 
 test('subgroup matrices: square f16 with sums in f32, the largest, where subgroups have one size', () => {

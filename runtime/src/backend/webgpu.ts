@@ -137,7 +137,8 @@ export class WebgpuBackend implements Backend {
     this.#params = device.createBuffer({ label: 'params', size: this.#paramsHost.byteLength, usage: UNIFORM | COPY_DST });
     const matrix = device.features.has(SUBGROUP_MATRIX) ? subgroupMatrixOf(adapter) : undefined;
     const features = new Set(device.features); // Dawn's own set is asked through a call into the driver's side
-    this.#adapter = { features, software: isSoftware(adapter), matrix };
+    const workgroupBytes = device.limits.maxComputeWorkgroupStorageSize;
+    this.#adapter = { features, software: isSoftware(adapter), workgroupBytes, matrix };
     this.#pipelines = new Pipelines(device, this.#adapter);
     this.variants = {
       applicable: (spec, name, params) => applicable(spec.entries[name], params, this.#adapter),
@@ -179,7 +180,7 @@ export class WebgpuBackend implements Backend {
 
   /** @throws DeviceError when the adapter gives no device. */
   static async open(adapter: GPUAdapter, switches: Switches): Promise<WebgpuBackend> {
-    const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = adapter.limits;
+    const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize } = adapter.limits;
     const { subgroupMatrix } = switches;
     if (subgroupMatrix && !(adapter.features.has(SUBGROUP_MATRIX) && subgroupMatrixOf(adapter.info))) {
       throw new DeviceError(
@@ -193,7 +194,7 @@ export class WebgpuBackend implements Backend {
         label: 'eagrl',
         // Models and KV caches outgrow the defaults (256 MiB buffers, 128 MiB bindings).
         requiredFeatures: wanted.filter((f) => adapter.features.has(f)),
-        requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage },
+        requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize },
       });
     } catch (error) {
       throw new DeviceError(`webgpu: the adapter gave no device: ${(error as Error).message}; restart the browser or use --device wasm`);

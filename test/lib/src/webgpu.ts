@@ -20,8 +20,14 @@ async function open(): Promise<GPUDevice> {
   const requiredFeatures = (
     ['timestamp-query', 'subgroups', 'shader-f16', ...(matrices ? [SUBGROUP_MATRIX] : [])] as GPUFeatureName[]
   ).filter((f) => adapter.features.has(f));
-  facts = { features: new Set<string>(requiredFeatures), software: true, matrix: matrices ? subgroupMatrixOf(adapter.info) : undefined };
-  return adapter.requestDevice({ requiredFeatures });
+  const { maxComputeWorkgroupStorageSize } = adapter.limits;
+  facts = {
+    features: new Set<string>(requiredFeatures),
+    software: true,
+    workgroupBytes: maxComputeWorkgroupStorageSize,
+    matrix: matrices ? subgroupMatrixOf(adapter.info) : undefined,
+  };
+  return adapter.requestDevice({ requiredFeatures, requiredLimits: { maxComputeWorkgroupStorageSize } });
 }
 
 /** The WebGPU device of this test process; rejects (and so fails the test) when there is none. */
