@@ -1,8 +1,9 @@
 /** Opens the device that a run asked for: never another one in its place. */
 
+import { isSoftware } from './backend/adapter.ts';
 import { ReferenceBackend } from './backend/reference.ts';
 import { WasmBackend } from './backend/wasm.ts';
-import { isSoftware, WebgpuBackend } from './backend/webgpu.ts';
+import { WebgpuBackend } from './backend/webgpu.ts';
 import type { Backend } from './backend.ts';
 import { readSwitches, reportDevice, type Switches } from './debug.ts';
 import { DeviceError } from './errors.ts';

@@ -1,4 +1,5 @@
 export { WEIGHT_TYPES, type WeightType } from '@eagrl/kernels';
+export { adapterName, isSoftwareName } from './backend/adapter.ts';
 export { ReferenceBackend } from './backend/reference.ts';
 export type { Backend, BackendKind, BackendStats, DeviceBuffer, DeviceInfo, HostData, Recording, Slice, Variants } from './backend.ts';
 export { SLICE_ALIGN } from './backend.ts';

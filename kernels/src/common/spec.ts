@@ -37,6 +37,8 @@ export interface AdapterFacts {
   readonly software: boolean;
   /** Bytes of workgroup memory that the device was opened with; not given: what WebGPU guarantees, 16 KiB. */
   readonly workgroupBytes?: number;
+  /** Storage buffers that a pass can have; not given: what WebGPU guarantees, 8. */
+  readonly storageBuffers?: number;
   /** Its subgroup matrices, where the device was opened with them. */
   readonly matrix?: SubgroupMatrix;
 }
@@ -65,6 +67,8 @@ export interface Variant {
   readonly features?: readonly string[];
   /** Bytes of workgroup memory that it needs, where they are more than WebGPU guarantees. */
   readonly workgroupBytes?: number;
+  /** Storage buffers that its passes have, where they are more than WebGPU guarantees. */
+  readonly storageBuffers?: number;
   /** Subgroup matrices that its WGSL is written for. */
   readonly matrix?: SubgroupMatrix;
   /** Whether it can compute these params at all. */

@@ -43,7 +43,7 @@ test('the first rule that holds and can run wins, else the default', () => {
   expect(pickVariant(entry, rows(5), plain)).toBe('default');
   expect(pickVariant(entry, rows(20), gpu)).toBe('many');
   expect(pickVariant(entry, rows(21), gpu)).toBe('default');
-  expect(pickVariant(softmax.entries.softmax_fwd, rows(5), gpu)).toBe('default');
+  expect(pickVariant({ ...entry, rules: undefined }, rows(5), gpu)).toBe('default');
 });
 
 test('an unknown variant and one that cannot compute the params are refused by name', async () => {
@@ -67,6 +67,13 @@ test('workgroup memory beyond what WebGPU guarantees is there only where the dev
   expect(lacks({ ...wants, workgroupBytes: 16_384 }, gpu)).toBeUndefined();
   expect(lacks(wants, { ...gpu, workgroupBytes: 32_767 })).toBe('32768 bytes of workgroup memory');
   expect(lacks(wants, { ...gpu, workgroupBytes: 32_768 })).toBeUndefined();
+});
+
+test('storage buffers beyond what WebGPU guarantees are there only where the device says so', () => {
+  const wants = { ...variant('many', 0), storageBuffers: 9 };
+  expect(lacks(wants, gpu)).toBe('9 storage buffers');
+  expect(lacks({ ...wants, storageBuffers: 8 }, gpu)).toBeUndefined();
+  expect(lacks(wants, { ...gpu, storageBuffers: 10 })).toBeUndefined();
 });
 
 test('subgroup matrices: square f16 with sums in f32, the largest, where subgroups have one size', () => {

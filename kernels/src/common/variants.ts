@@ -53,14 +53,19 @@ export function subgroupMatrixOf({ subgroupMinSize, subgroupMaxSize, subgroupMat
   return sides.length > 0 ? { side: Math.max(...sides), lanes: subgroupMaxSize } : undefined;
 }
 
-/** Workgroup memory that every WebGPU device has. */
+/** Workgroup memory and storage buffers that every WebGPU device has. */
 const WORKGROUP_BYTES = 16_384;
+const STORAGE_BUFFERS = 8;
 
 /** Why an adapter cannot compile a variant; undefined: it can. */
-export function lacks({ features = [], workgroupBytes = 0, matrix }: Variant, adapter: AdapterFacts): string | undefined {
+export function lacks(
+  { features = [], workgroupBytes = 0, storageBuffers = 0, matrix }: Variant,
+  adapter: AdapterFacts,
+): string | undefined {
   const missing = features.filter((f) => !adapter.features.has(f));
   if (missing.length > 0) return missing.join(', ');
   if (workgroupBytes > (adapter.workgroupBytes ?? WORKGROUP_BYTES)) return `${workgroupBytes} bytes of workgroup memory`;
+  if (storageBuffers > (adapter.storageBuffers ?? STORAGE_BUFFERS)) return `${storageBuffers} storage buffers`;
   if (matrix === undefined || (adapter.matrix?.side === matrix.side && adapter.matrix.lanes === matrix.lanes)) return undefined;
   return `subgroup matrices of ${matrix.side} on ${matrix.lanes} threads`;
 }

@@ -13,9 +13,11 @@ import {
 import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Recording, Slice, Variants } from '../backend.ts';
 import { type DispatchLog, reportDispatch, type Switches, scan } from '../debug.ts';
 import { DeviceError } from '../errors.ts';
+import { adapterName, isSoftware } from './adapter.ts';
 import { checkCopy, checkData, checkDispatch, checkLength, checkSlice, type OwnedBuffer, owned } from './check.ts';
 import { NumberKeys } from './number_keys.ts';
 import { BufferPool, type Memory } from './webgpu_memory.ts';
+import { Pace } from './webgpu_pace.ts';
 import { type Pipeline, Pipelines } from './webgpu_pipelines.ts';
 import { type RecordedCommand, RecordedWork } from './webgpu_recording.ts';
 
@@ -24,8 +26,6 @@ const MAX_PENDING = 1024;
 /** Of the first submit after the queue ran dry: until then the device waits. Each submit that follows has GROWTH times as many. */
 const FIRST_PENDING = 64;
 const GROWTH = 4;
-/** Operations per submit. Windows resets a device, Chrome and Metal give it up, after 2 to 10 s of one submit; weak ones do 0.2 TFLOP/s. */
-const MAX_FLOPS = 2e11;
 /** WebGPU's default minUniformBufferOffsetAlignment; no params block is larger. */
 const PARAM_STRIDE = 256;
 /** Bind groups kept; a training step has some thousands. Beyond it the cache starts afresh, so it cannot leak. */
@@ -45,13 +45,6 @@ const WANTED = ['timestamp-query', 'subgroups', 'shader-f16'] as const;
 
 /** Two timestamps of 64 bits, nanoseconds. */
 const TICK_BYTES = 16;
-
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|software|basic render/i;
-
-/** Whether an adapter computes on the CPU. */
-export function isSoftware(info: GPUAdapterInfo): boolean {
-  return info.isFallbackAdapter === true || SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`);
-}
 
 interface GpuBuffer extends OwnedBuffer {
   readonly memory: Memory;
@@ -110,6 +103,7 @@ export class WebgpuBackend implements Backend {
   #pending = 0;
   #work = 0;
   #most = FIRST_PENDING;
+  readonly #pace = new Pace();
   /** While `deviceTime` gathers: in one pass, whatever it takes. */
   #timing = false;
   #nextId = 0;
@@ -137,8 +131,8 @@ export class WebgpuBackend implements Backend {
     this.#params = device.createBuffer({ label: 'params', size: this.#paramsHost.byteLength, usage: UNIFORM | COPY_DST });
     const matrix = device.features.has(SUBGROUP_MATRIX) ? subgroupMatrixOf(adapter) : undefined;
     const features = new Set(device.features); // Dawn's own set is asked through a call into the driver's side
-    const workgroupBytes = device.limits.maxComputeWorkgroupStorageSize;
-    this.#adapter = { features, software: isSoftware(adapter), workgroupBytes, matrix };
+    const { maxComputeWorkgroupStorageSize: workgroupBytes, maxStorageBuffersPerShaderStage: storageBuffers } = device.limits;
+    this.#adapter = { features, software: isSoftware(adapter), workgroupBytes, storageBuffers, matrix };
     this.#pipelines = new Pipelines(device, this.#adapter);
     this.variants = {
       applicable: (spec, name, params) => applicable(spec.entries[name], params, this.#adapter),
@@ -170,7 +164,7 @@ export class WebgpuBackend implements Backend {
     };
     this.info = {
       backend: 'webgpu',
-      adapter: adapter.description || adapter.device || adapter.architecture || adapter.vendor || 'unnamed adapter',
+      adapter: adapterName(adapter),
       threads: 1,
       features: [...device.features].sort(),
       maxBufferBytes: maxBufferSize,
@@ -184,7 +178,7 @@ export class WebgpuBackend implements Backend {
     const { subgroupMatrix } = switches;
     if (subgroupMatrix && !(adapter.features.has(SUBGROUP_MATRIX) && subgroupMatrixOf(adapter.info))) {
       throw new DeviceError(
-        `webgpu: EAGRL_SUBGROUP_MATRIX=1, but ${adapter.info.description || 'this adapter'} has no square f16 subgroup matrices with sums in f32; unset it`,
+        `webgpu: EAGRL_SUBGROUP_MATRIX=1, but ${adapterName(adapter.info)} has no square f16 subgroup matrices with sums in f32; unset it`,
       );
     }
     const wanted = [...WANTED, ...(subgroupMatrix ? [SUBGROUP_MATRIX] : [])] as GPUFeatureName[];
@@ -267,12 +261,14 @@ export class WebgpuBackend implements Backend {
 
   /** Contents of a read-back buffer once all that is submitted is done; the buffer goes back to its pool. */
   async #readBack(staging: Memory, bytes: number): Promise<ArrayBuffer> {
+    const { mark } = this.#pace;
     try {
       await staging.gpu.mapAsync(GPUMapMode.READ, 0, bytes);
     } catch (error) {
       this.#die(`read of ${bytes} bytes failed: ${(error as Error).message}`);
     }
     this.#checkAlive();
+    this.#pace.seen(mark, performance.now());
     this.#most = FIRST_PENDING;
     const copy = staging.gpu.getMappedRange(0, bytes).slice(0);
     staging.gpu.unmap();
@@ -355,7 +351,7 @@ export class WebgpuBackend implements Backend {
     this.stats.dispatches++;
     this.stats.flops += flops;
     this.#work += flops;
-    if (++this.#pending < this.#most && (this.#work < MAX_FLOPS || this.#timing)) return;
+    if (++this.#pending < this.#most && (this.#work < this.#pace.limit || this.#timing)) return;
     this.flush();
     this.#most = Math.min(this.#most * GROWTH, MAX_PENDING);
   }
@@ -431,6 +427,7 @@ export class WebgpuBackend implements Backend {
     const commands = this.#encoder.finish();
     this.#encoder = undefined;
     if (this.#pending > 0) this.#device.queue.writeBuffer(this.#params, 0, this.#paramsHost, 0, this.#pending * PARAM_STRIDE);
+    this.#pace.submit(this.#work, performance.now());
     this.#pending = 0;
     this.#work = 0;
     this.#named.clear();
@@ -448,8 +445,10 @@ export class WebgpuBackend implements Backend {
     this.#checkAlive();
     this.#expectNoRecording('sync');
     this.flush();
+    const { mark } = this.#pace;
     await this.#device.queue.onSubmittedWorkDone();
     this.#checkAlive();
+    this.#pace.seen(mark, performance.now());
     this.#most = FIRST_PENDING;
   }
 

@@ -6,6 +6,7 @@
 import type { WeightType } from '@eagrl/kernels';
 import { type DeviceInfo, SLICE_ALIGN } from '../backend.ts';
 import { branchedBlocks, FIRST_BLOCKS } from '../generate/kv_cache.ts';
+import { headChunkRows } from '../ops/lm_head.ts';
 import type { ParamSpec } from '../params.ts';
 import { matrixBytes } from '../stored.ts';
 import { alignUp, sizeOf } from '../tensor.ts';
@@ -63,8 +64,6 @@ export interface MemoryPlan {
 const F32 = 4;
 /** As generate/engine.ts has them. */
 const CACHE = { blockSize: 4, maxBytes: 2 ** 30, maxBatch: 256, prefillRows: 512 } as const;
-/** As ops/lm_head.ts has it: elements of logits at a time, in multiples of 64 rows. */
-const LOGITS_CHUNK = 4 * 1024 * 1024;
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 const count = (n: number): string => n.toLocaleString('en-US');
@@ -212,8 +211,7 @@ export function planGeneration(c: TransformerConfig, generate: GenerationWorkloa
 }
 
 /** Rows of logits at a time, of `targets`. */
-const chunkRows = (c: TransformerConfig, targets: number): number =>
-  Math.min(Math.max(1, Math.floor(LOGITS_CHUNK / c.vocab_size / 64)) * 64, targets);
+const chunkRows = (c: TransformerConfig, targets: number): number => Math.min(headChunkRows(c.vocab_size), targets);
 
 /** Elements of the larger of two buffers: a chunk in training, a batch in generation. */
 const logitsBuffer = (c: TransformerConfig, work: Workload): number =>

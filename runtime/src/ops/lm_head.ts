@@ -8,8 +8,14 @@ import type { Context } from '../context.ts';
 import { expectTensor, type Tensor, view } from '../tensor.ts';
 import { addProductGrad, times, timesTransposed, type Weight } from './weight.ts';
 
-/** Elements of logits at a time: 16 MiB, which stays near the caches for small vocabularies and is 1/10 of a 0.5B model's activations. */
+/** Elements of logits at a time: 16 MiB, which stays near the caches for small vocabularies. */
 const CHUNK_ELEMENTS = 4 * 1024 * 1024;
+/** Of a large vocabulary so many rows all the same: each chunk reads W twice and adds to its gradient, 0.2 GB for GPT-2's 50,257 words of 1,024. */
+const LEAST_ROWS = 256;
+
+/** Rows of a chunk. Views start at multiples of SLICE_ALIGN elements, so chunks are whole multiples of as many rows. */
+export const headChunkRows = (vocab: number): number =>
+  Math.max(LEAST_ROWS, Math.floor(CHUNK_ELEMENTS / vocab / SLICE_ALIGN) * SLICE_ALIGN);
 
 interface Chunk {
   readonly rows: number;
@@ -23,8 +29,7 @@ interface Chunk {
 function forEachChunk(ctx: Context, h: Tensor, weight: Weight, use: (chunk: Chunk, start: number) => void): void {
   const [vocab, dim] = weight.shape;
   const [total] = h.shape;
-  // Views start at multiples of SLICE_ALIGN elements, so chunks are whole multiples of as many rows.
-  const step = Math.max(1, Math.floor(CHUNK_ELEMENTS / vocab / SLICE_ALIGN)) * SLICE_ALIGN;
+  const step = headChunkRows(vocab);
   const buffer = ctx.tensor([Math.min(step, total), vocab]);
   for (let start = 0; start < total; start += step) {
     const rows = Math.min(step, total - start);

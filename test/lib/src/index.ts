@@ -5,6 +5,6 @@ export { centralDifferences } from './finite_difference.ts';
 export { type KernelCase, testKernel, testVariant } from './kernel_cases.ts';
 export { Random, seedOf } from './random.ts';
 export { type ReadmeExample, readmeExample, runExample } from './readme.ts';
-export { TOLERANCE } from './tolerance.ts';
-export { adapterName, testDevice } from './webgpu.ts';
+export { sumTolerance, TOLERANCE } from './tolerance.ts';
+export { adapterName, testDevice, testFacts } from './webgpu.ts';
 export { type XlsxCell, xlsx } from './xlsx.ts';

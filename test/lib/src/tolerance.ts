@@ -19,3 +19,12 @@ export const TOLERANCE = {
   /** Central finite differences of an f64 reference, step 1e-5: truncation h^2 and cancellation 1e-16 / h. */
   finiteDifference: { rel: 1e-5, abs: 1e-7 },
 } as const satisfies Record<string, Tolerance>;
+
+/**
+ * Of k products of order-1 terms added front to back: the partial sums grow to sqrt(k), each of k roundings is off by 2^-25 of one, so the last
+ * deviates by k 2^-25 / sqrt(2), 1.1e-5 at k 515. Four deviations for one element among thousands.
+ */
+export const sumTolerance = (k: number): Tolerance => ({
+  ...TOLERANCE.reduction,
+  abs: Math.max(TOLERANCE.reduction.abs, (4 * k * 2 ** -25) / Math.SQRT2),
+});

@@ -20,14 +20,15 @@ async function open(): Promise<GPUDevice> {
   const requiredFeatures = (
     ['timestamp-query', 'subgroups', 'shader-f16', ...(matrices ? [SUBGROUP_MATRIX] : [])] as GPUFeatureName[]
   ).filter((f) => adapter.features.has(f));
-  const { maxComputeWorkgroupStorageSize } = adapter.limits;
+  const { maxComputeWorkgroupStorageSize, maxStorageBuffersPerShaderStage } = adapter.limits;
   facts = {
     features: new Set<string>(requiredFeatures),
     software: true,
     workgroupBytes: maxComputeWorkgroupStorageSize,
+    storageBuffers: maxStorageBuffersPerShaderStage,
     matrix: matrices ? subgroupMatrixOf(adapter.info) : undefined,
   };
-  return adapter.requestDevice({ requiredFeatures, requiredLimits: { maxComputeWorkgroupStorageSize } });
+  return adapter.requestDevice({ requiredFeatures, requiredLimits: { maxComputeWorkgroupStorageSize, maxStorageBuffersPerShaderStage } });
 }
 
 /** The WebGPU device of this test process; rejects (and so fails the test) when there is none. */
