@@ -2,13 +2,13 @@
  * Plan. Forward and backward against the oracle on every backend.
  * - Segment tables: plain causal, two packed sequences, one prefix with three children of different lengths, a group behind a
  *   sequence without prefix, padding tokens. Lengths at 1 and on both sides of the panel 8, the block 32 and the tile 64.
- * - Heads 4/2, 6/2, 1/1, 3/1, 5/5; head_dim 4, 8, 12, 16, 20, 64, 128.
+ * - Heads 4/2, 6/2, 1/1, 3/1, 5/5; head_dim 4, 8, 12, 16, 20, 32, 64, 128.
  * - Hostile values: equal keys, one key far above the others, a late maximum (every tile moves the running maximum).
  * - Every variant on the cases whose heads it takes; those for narrow heads give the same bits as the kernel for wide ones.
  * - Backward of the oracle equals finite differences of its forward on a small group with a shared prefix.
  * - The table is consistent (what queries see = who sees keys), and a shared prefix gives what the unshared copies give.
  */
-import { type HostBuffers, launchRef, type Params } from '@eagrl/kernels';
+import { type HostBuffers, launchRef, type Params, pickVariant } from '@eagrl/kernels';
 import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { expect, test } from 'vitest';
 import { attention } from './attention.ts';
@@ -55,6 +55,8 @@ const layouts: Layout[] = [
     head_dim: 4,
   },
   { name: 'sequence, then a group in the same block', groups: [...plain(2), { prefix: 3, children: [1, 2] }], heads: [4, 2], head_dim: 8 },
+  { name: 'head of 32', groups: [...plain(11), { prefix: 35, children: [20, 17, 40] }], heads: [3, 1], head_dim: 32 },
+  { name: 'head of 64', groups: [...plain(7), { prefix: 21, children: [30, 1, 12] }, ...plain(1)], heads: [4, 2], head_dim: 64 },
   { name: 'widest head', groups: [{ prefix: 5, children: [20, 17] }], heads: [2, 1], head_dim: 128 },
 ];
 
@@ -109,23 +111,40 @@ const extremes: KernelCase[] = [
 ];
 testKernel(attention, 'attention_fwd', extremes);
 
-testKernel(
-  attention,
-  'attention_bwd_delta',
-  cases((r, p) => {
-    const n = p.tokens * p.heads;
-    return { stats: r.normals(2 * n), do: r.normals(n * p.head_dim), o: r.normals(n * p.head_dim) };
-  }, TOLERANCE.reduction),
-);
+const delta = cases((r, p) => {
+  const n = p.tokens * p.heads;
+  return { stats: r.normals(2 * n), do: r.normals(n * p.head_dim), o: r.normals(n * p.head_dim) };
+}, TOLERANCE.reduction);
+testKernel(attention, 'attention_bwd_delta', delta);
+for (const { name } of attention.entries.attention_bwd_delta.variants) testVariant(attention, 'attention_bwd_delta', name, delta);
 const backward = cases(backwardInputs, TOLERANCE.chained);
 testKernel(attention, 'attention_bwd_dq', backward);
 testKernel(attention, 'attention_bwd_dkdv', backward);
 
-for (const { name } of attention.entries.attention_fwd.variants) {
-  testVariant(attention, 'attention_fwd', name, [...forward, ...extremes]);
-  testVariant(attention, 'attention_bwd_dq', name, backward);
-  testVariant(attention, 'attention_bwd_dkdv', name, backward);
+for (const { name } of attention.entries.attention_fwd.variants) testVariant(attention, 'attention_fwd', name, [...forward, ...extremes]);
+for (const entry of ['attention_bwd_dq', 'attention_bwd_dkdv'] as const) {
+  for (const { name } of attention.entries[entry].variants) testVariant(attention, entry, name, backward);
 }
+
+test.each([
+  [32_768, ''],
+  [49_152, '_whole'],
+])('attention: what a GPU with %i bytes of workgroup memory takes', (workgroupBytes, whole) => {
+  const gpu = { features: new Set<string>(), software: false, workgroupBytes, storageBuffers: 16 };
+  const picked = (name: keyof typeof attention.entries, tokens: number, head_dim: number) =>
+    pickVariant(attention.entries[name], { tokens, heads: 4, kv_heads: 2, head_dim, scale: 1 }, gpu);
+  for (const tokens of [512, 1024, 4096]) {
+    for (const head_dim of [32, 64, 128]) {
+      const kind = `tiled_${head_dim}`;
+      expect(picked('attention_fwd', tokens, head_dim)).toBe(kind);
+      expect(picked('attention_bwd_dq', tokens, head_dim)).toBe(tokens < 4096 ? `${kind}_parts_4` : kind);
+      const slices = tokens < 1024 ? 4 : 1;
+      expect(picked('attention_bwd_dkdv', tokens, head_dim)).toBe(`${kind}${head_dim === 64 ? whole : ''}_parts_${slices}`);
+    }
+    expect(picked('attention_bwd_delta', tokens, 64)).toBe('lanes');
+  }
+  expect(picked('attention_fwd', 512, 36)).toBe('tiled_64');
+});
 
 /** All gradients of L = sum do o by the oracle. */
 function gradients(x: Record<string, Float64Array>, p: Params): Record<'dq' | 'dk' | 'dv', Float64Array> {

@@ -1,8 +1,10 @@
-import { ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32, type Variant } from '../common/spec.ts';
+import { ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, type Rule, u32, type Variant } from '../common/spec.ts';
 import quads from '../gen/attention.quad.wgsl.ts';
 import wasm from '../gen/attention.wasm.ts';
 import wgsl from '../gen/attention.wgsl.ts';
+import forwardTiles from '../gen/attention_fwd.tiled.wgsl.ts';
 import * as ref from './attention.ref.ts';
+import { DELTA_LANED, tiledRules, tiledVariants } from './backward.ts';
 
 interface Shape {
   tokens: number;
@@ -44,11 +46,36 @@ const tableBytes = ({ tokens, heads }: Shape) => 8 * tokens * heads + 16 * token
 /** Rows of a workgroup of attention.quad.wgsl. */
 const QUAD_ROWS = 16;
 
+/** Rows of a workgroup of attention_fwd.tiled.wgsl. */
+const TILED_ROWS = 32;
+
+const rule = ({ name, applies }: Variant): Rule => ({ variant: name, when: applies });
+
+/** attention_fwd.tiled.wgsl by the widest head: all add in one order, whatever the sequence's length. */
+const FORWARD: readonly Variant[] = [32, 64, 128].map((most) => ({
+  name: `tiled_${most}`,
+  // Queries; two buffers of 8 columns and 33 keys; weights of 32 keys and maxima of 16 threads, 9 vec4 apart; segments; ranges.
+  workgroupBytes: 16 * ((most / 4) * TILED_ROWS + 2 * 8 * 33 + (32 + 16) * 9 + TILED_ROWS + 2),
+  applies: ({ head_dim }: Shape) => head_dim <= most,
+  ordered: false,
+  passes: [
+    {
+      wgsl: forwardTiles,
+      entry: 'attention_fwd',
+      constants: { wide: most / 32 },
+      grid: (p: Shape) => grid1d(p.heads * ceilDiv(p.tokens, TILED_ROWS)),
+    },
+  ],
+}));
+
 /**
- * `head_dim_32` and `_64`: fewer registers for narrow heads, the same bits. `quad_16`, `_32`: attention.quad.wgsl. A choice by width of head and
- * adapter alone, so that nothing shows how much else is in a batch.
+ * `head_dim_32` and `_64`: fewer registers for narrow heads, the same bits. `quad_16`, `_32`: attention.quad.wgsl. The forward is chosen by width of
+ * head and adapter alone, so that nothing shows how much else is in a batch. `variants` and `hardware`: more of them, and rules for GPUs.
  */
-function choice(entry: string, kvSide = false): Required<Pick<KernelEntry, 'grid' | 'variants' | 'rules' | 'shape'>> {
+function choice(
+  entry: string,
+  { kvSide = false, variants = [], hardware = [] }: { kvSide?: boolean; variants?: readonly Variant[]; hardware?: readonly Rule[] } = {},
+): Required<Pick<KernelEntry, 'grid' | 'variants' | 'rules' | 'shape'>> {
   const heads = (p: Shape) => (kvSide ? p.kv_heads : p.heads);
   const grid = (p: Shape) => grid1d(heads(p) * blocks(p));
   const upTo = (most: number) => ({ applies: ({ head_dim }: Shape) => head_dim <= most });
@@ -67,11 +94,10 @@ function choice(entry: string, kvSide = false): Required<Pick<KernelEntry, 'grid
   });
   const narrows = [narrow(32), narrow(64)];
   const forCpus = [quad(16), quad(32)];
-  const rule = ({ name, applies }: Variant) => ({ variant: name, when: applies });
   return {
     grid,
-    variants: [...narrows, ...forCpus],
-    rules: ({ software }) => [...(software ? forCpus : []), ...narrows].map(rule),
+    variants: [...narrows, ...forCpus, ...variants],
+    rules: ({ software }) => [...(software ? forCpus.map(rule) : hardware), ...narrows.map(rule)],
     shape: ({ tokens, heads, kv_heads, head_dim }: Shape) => `${tokens}x${heads}/${kv_heads}x${head_dim}`,
   };
 }
@@ -99,7 +125,7 @@ export const attention = {
       bindings: [f32('o', 'write'), f32('stats', 'write'), f32('q'), f32('k'), f32('v'), u32('seg')],
       params,
       size: sizes,
-      ...choice('attention_fwd'),
+      ...choice('attention_fwd', { variants: FORWARD, hardware: FORWARD.map(rule) }),
       phases: [{ export: 'attention_fwd', work: (p: Shape) => p.heads * blocks(p), grain: oneByOne }],
       flops: (p: Shape) => 2 * product(p),
       bytes: (p: Shape) => 2 * queryBytes(p) + 2 * keyBytes(p) + tableBytes(p),
@@ -109,6 +135,9 @@ export const attention = {
       params: { tokens: 'u32', heads: 'u32', head_dim: 'u32' },
       size: ({ tokens, heads, head_dim }: Omit<Shape, 'kv_heads'>) => sizes({ tokens, heads, kv_heads: heads, head_dim }),
       grid: ({ tokens, heads }: Shape) => grid1d(ceilDiv(tokens * heads, DELTA_ROWS)),
+      variants: [DELTA_LANED],
+      rules: ({ software }) => (software ? [] : [rule(DELTA_LANED)]),
+      shape: ({ tokens, heads, head_dim }: Shape) => `${tokens}x${heads}x${head_dim}`,
       work: ({ tokens, heads }: Shape) => tokens * heads,
       flops: ({ tokens, heads, head_dim }: Shape) => 2 * tokens * heads * head_dim,
       bytes: (p: Shape) => 2 * queryBytes(p) + 4 * p.tokens * p.heads,
@@ -117,7 +146,7 @@ export const attention = {
       bindings: [f32('dq', 'write'), f32('do'), f32('q'), f32('k'), f32('v'), f32('stats'), u32('seg')],
       params,
       size: sizes,
-      ...choice('attention_bwd_dq'),
+      ...choice('attention_bwd_dq', { variants: tiledVariants('dq'), hardware: tiledRules('dq') }),
       phases: [{ export: 'attention_bwd_dq', work: (p: Shape) => p.heads * blocks(p), grain: oneByOne }],
       flops: (p: Shape) => 3 * product(p),
       bytes: (p: Shape) => 3 * queryBytes(p) + 2 * keyBytes(p) + tableBytes(p),
@@ -126,7 +155,7 @@ export const attention = {
       bindings: [f32('dk', 'write'), f32('dv', 'write'), f32('do'), f32('q'), f32('k'), f32('v'), f32('stats'), u32('seg')],
       params,
       size: sizes,
-      ...choice('attention_bwd_dkdv', true),
+      ...choice('attention_bwd_dkdv', { kvSide: true, variants: tiledVariants('dkdv'), hardware: tiledRules('dkdv') }),
       phases: [{ export: 'attention_bwd_dkdv', work: (p: Shape) => p.kv_heads * blocks(p), grain: oneByOne }],
       flops: (p: Shape) => 4 * product(p),
       bytes: (p: Shape) => 2 * queryBytes(p) + 4 * keyBytes(p) + tableBytes(p),

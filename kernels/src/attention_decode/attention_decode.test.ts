@@ -2,13 +2,14 @@
  * Plan. Against the oracle on every backend.
  * - attention_decode: lengths 0, 1, on both sides of the tile 64 and of the vector width 4, and beyond two tiles; block sizes 1, 4,
  *   16, 5; blocks scattered over the cache; heads 4/2, 6/2 (odd groups), 1/1, 5/1; head_dim 4, 8, 20, 64, 128. Cache slots that no row
- *   owns hold NaN: reading one is seen. Late maximum. Lengths around one chunk of 512 and beyond two; split_kv gives the same bits.
+ *   owns hold NaN: reading one is seen. Late maximum. Lengths around one chunk of 512 and beyond two; split_kv gives the same bits, and so do
+ *   the two ways of each grouping.
  *   Prefill: one row per token gives what attention_fwd gives.
  * - kv_write: scattered slots, skipped rows, the rest of the cache left alone. kv_copy_blocks: the same.
  */
-import { launchRef, launchWasm } from '@eagrl/kernels';
-import { assertClose, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
-import { test } from 'vitest';
+import { DEFAULT_VARIANT, launchRef, launchWasm, launchWebgpu, pickVariant, variantOf } from '@eagrl/kernels';
+import { assertClose, Random, TOLERANCE, testDevice, testKernel, testVariant } from '@eagrl/testing';
+import { expect, test } from 'vitest';
 import { attention } from '../attention/attention.ts';
 import { attentionDecode } from './attention_decode.ts';
 
@@ -80,7 +81,50 @@ const decodeCases = [
   decodeCase({ title: 'maximum in a late chunk', lengths: [1030], heads: [2, 1], head_dim: 64, block_size: 10, grow: (t) => t / 100 }),
 ];
 testKernel(attentionDecode, 'attention_decode', decodeCases);
-testVariant(attentionDecode, 'attention_decode', 'split_kv', decodeCases);
+const { variants } = attentionDecode.entries.attention_decode;
+for (const { name } of variants) testVariant(attentionDecode, 'attention_decode', name, decodeCases);
+
+test.each(variants.filter((v) => v.name.startsWith('grouped_split_')))(
+  'attention_decode webgpu $name gives the bits of one pass',
+  async ({ name }) => {
+    const device = await testDevice();
+    for (const { title, params, inputs } of decodeCases.filter((c) =>
+      variantOf(attentionDecode, 'attention_decode', name).applies(c.params),
+    )) {
+      const host = inputs(new Random(title));
+      const run = (variant: string) => launchWebgpu(device, attentionDecode, 'attention_decode', host, params, variant);
+      const [two, one] = [await run(name), await run(name.replace('split_', ''))];
+      expect(new Uint32Array(two.o.buffer), title).toEqual(new Uint32Array(one.o.buffer));
+    }
+  },
+);
+
+test('attention_decode: on hardware, rows and lengths choose between ways of equal bits alone', () => {
+  const { attention_decode } = attentionDecode.entries;
+  const seen = new Set<string>();
+  for (const workgroupBytes of [16_384, 49_152]) {
+    const gpu = { features: new Set<string>(), software: false, workgroupBytes };
+    for (const [heads, kv_heads, head_dim] of [
+      [4, 2, 64],
+      [14, 2, 64],
+      [2, 2, 32],
+      [16, 8, 128],
+      [9, 3, 64],
+      [32, 8, 128],
+    ]) {
+      const names = [1, 16, 100, 512].flatMap((rows) =>
+        [1, 40, 300].map((max_blocks) =>
+          pickVariant(attention_decode, { rows, heads, kv_heads, head_dim, block_size: 16, max_blocks, num_blocks: 1 }, gpu),
+        ),
+      );
+      for (const name of names) seen.add(name);
+      const groups = new Set(names.map((name) => (name === 'split_kv' ? DEFAULT_VARIANT : name.replace('split_', ''))));
+      expect([...groups], `${heads}/${kv_heads} heads of ${head_dim}`).toHaveLength(1);
+    }
+  }
+  expect([...seen].filter((name) => name.startsWith('grouped_split_')).length).toBeGreaterThan(2);
+  expect(seen).toContain('split_kv');
+});
 
 test.each([
   ['ref', (...a: Parameters<typeof launchRef>) => launchRef(...a)],

@@ -1,4 +1,5 @@
 import { type AdapterFacts, ceilDiv, f32, grid1d, type KernelSpec, type Rule, u32, type Variant } from '../common/spec.ts';
+import grouped from '../gen/attention_decode.grouped.wgsl.ts';
 import splitKv from '../gen/attention_decode.split_kv.wgsl.ts';
 import wasm from '../gen/attention_decode.wasm.ts';
 import wgsl from '../gen/attention_decode.wgsl.ts';
@@ -56,9 +57,65 @@ const SPLIT_KV: Variant = {
   scratch: partElements,
 };
 
-/** Not measured by us on hardware: a GPU that has fewer queries than it wants workgroups, and chunks to share out. A CPU has cores enough. */
-const rules = ({ software }: AdapterFacts): readonly Rule[] =>
-  software ? [] : [{ variant: SPLIT_KV.name, when: (p: Decode) => queries(p) < BUSY && chunks(p) > 1 }];
+/** Threads of a workgroup of attention_decode.grouped.wgsl; its constants: widest head, query heads of a workgroup. */
+const THREADS = 256;
+type Grouping = readonly [most: number, together: number];
+
+const GROUPINGS: readonly Grouping[] = [64, 128].flatMap((most) => [2, 4].map((together): Grouping => [most, together]));
+
+/** Workgroups that go over all keys of a row. */
+const teams = ({ rows, heads, kv_heads }: Decode, together: number) => rows * kv_heads * ceilDiv(heads / kv_heads, together);
+
+/** One pass, and tiles in workgroups of their own: the two have the same bits, the groupings have not. */
+function groupings([most, together]: Grouping): Variant[] {
+  const columns = most / 4;
+  const [tile, slices] = [(8 * THREADS) / columns, THREADS / columns];
+  const tiles = ({ max_blocks, block_size }: Decode) => ceilDiv(max_blocks * block_size, tile);
+  const shares = Math.max(4 * (tile + 2), together * THREADS);
+  const pass = (entry: string, grid: (p: Decode) => number) => ({
+    wgsl: grouped,
+    entry,
+    constants: { wide: most / 32, together },
+    grid: (p: Decode) => grid1d(grid(p)),
+  });
+  const every = (p: Decode) => teams(p, together);
+  const scratch = (p: Decode) => every(p) * tiles(p) * 4 * (together * THREADS + 2 * slices);
+  const common = { workgroupBytes: 16 * (together * columns + shares + tile + 2 * slices) + 8 * tile + 4, ordered: false };
+  const name = `${most}_${together}`;
+  const fits = ({ head_dim }: Decode) => head_dim <= most;
+  return [
+    { name: `grouped_${name}`, ...common, applies: fits, passes: [pass('decode_all', every)] },
+    {
+      name: `grouped_split_${name}`,
+      ...common,
+      applies: (p: Decode) => fits(p) && scratch(p) <= MOST_PARTS,
+      passes: [pass('decode_tiles', (p) => every(p) * tiles(p)), pass('decode_combine', every)],
+      scratch,
+    },
+  ];
+}
+
+const GROUPED: readonly Variant[] = GROUPINGS.flatMap(groupings);
+
+/**
+ * Hardware takes the grouping by the heads alone, and tiles to share out where it has few workgroups: the bits show neither how many rows
+ * there are nor how long the others. Where the workgroup memory does not do, split_kv for few queries. A CPU has cores enough, and no use for
+ * neighbouring loads.
+ */
+function rules({ software }: AdapterFacts): readonly Rule[] {
+  if (software) return [];
+  const grouped = GROUPINGS.flatMap(([most, together]) => {
+    const name = `${most}_${together}`;
+    const suits = ({ head_dim, heads, kv_heads }: Decode) => head_dim <= most && (together === 4 || heads / kv_heads <= together);
+    const keys = (8 * THREADS) / (most / 4);
+    const few = (p: Decode) => teams(p, together) < BUSY / 4 && p.max_blocks * p.block_size > 4 * keys;
+    return [
+      { variant: `grouped_split_${name}`, when: (p: Decode) => suits(p) && few(p) },
+      { variant: `grouped_${name}`, when: suits },
+    ];
+  });
+  return [...grouped, { variant: SPLIT_KV.name, when: (p: Decode) => queries(p) < BUSY && chunks(p) > 1 }];
+}
 
 function check({ heads, kv_heads, head_dim }: Decode): void {
   if (head_dim % 4 !== 0 || head_dim > MAX_HEAD_DIM) {
@@ -100,7 +157,7 @@ export const attentionDecode = {
         return { o: n, q: n, k_cache: cache, v_cache: cache, block_table: p.rows * p.max_blocks, seq_lens: p.rows };
       },
       grid: (p: Decode) => grid1d(queries(p)),
-      variants: [SPLIT_KV],
+      variants: [SPLIT_KV, ...GROUPED],
       rules,
       shape: ({ rows, heads, kv_heads, head_dim, block_size, max_blocks }: Decode) =>
         `${rows}x${heads}/${kv_heads}x${head_dim}x${max_blocks * block_size}`,
