@@ -31,10 +31,10 @@ const partials = [
   })),
 ];
 testKernel(adamw, 'grad_norm_partial', partials);
-testVariant(adamw, 'grad_norm_partial', 'thread_per_chunk', partials);
+for (const variant of ['thread_per_chunk', 'held']) testVariant(adamw, 'grad_norm_partial', variant, partials);
 
-testKernel(adamw, 'grad_norm_finish', [
-  ...[1, 3, 4, 5, 255, 256, 257, 900].map((count) => ({
+const norms = [
+  ...[1, 3, 4, 5, 255, 256, 257, 900, 8192, 8193].map((count) => ({
     title: `count=${count}`,
     params: { count, max_norm: 1 },
     inputs: (r: Random) => ({ partials: r.uniforms(count) }),
@@ -52,7 +52,9 @@ testKernel(adamw, 'grad_norm_finish', [
     inputs: () => ({ partials: Float32Array.of(1, 0, 0, 0, value, 0), norm: new Float32Array(2) }),
     tolerance: TOLERANCE.reduction,
   })),
-]);
+];
+testKernel(adamw, 'grad_norm_finish', norms);
+testVariant(adamw, 'grad_norm_finish', 'strips', norms);
 
 const hyper = (step: number) => {
   const [beta1, beta2] = [Math.fround(0.9), Math.fround(0.999)];
@@ -105,11 +107,11 @@ const updates = [
   ]),
 ];
 testKernel(adamw, 'adamw', updates);
-testVariant(adamw, 'adamw', 'vec4', updates);
-testVariant(adamw, 'adamw', 'matrix', updates);
+const UPDATES = ['vec4', 'matrix'];
+for (const variant of UPDATES) testVariant(adamw, 'adamw', variant, updates);
 
 for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
-  for (const backend of ['wasm', 'default', 'vec4', 'matrix']) {
+  for (const backend of ['wasm', 'default', ...UPDATES]) {
     test(`adamw ${backend} leaves param, m and v untouched when the norm is ${bad}`, async () => {
       const n = 80;
       const params = { n, ...hyper(2) };

@@ -1,4 +1,5 @@
 import { ceilDiv, f32, grid1d, type KernelSpec, type Variant } from '../common/spec.ts';
+import held from '../gen/adamw.held.wgsl.ts';
 import wasm from '../gen/adamw.wasm.ts';
 import wgsl from '../gen/adamw.wgsl.ts';
 import wide from '../gen/adamw.wide.wgsl.ts';
@@ -33,6 +34,25 @@ const several = (name: string, entry: string, count: number): Variant => ({
   alone: true,
   passes: [{ wgsl: wide, entry, grid: ({ n }: Flat) => grid1d(ceilDiv(n, count * WG)) }],
 });
+
+/** For hardware: a workgroup of 256 threads holds a chunk in registers. */
+const HELD: Variant = {
+  name: 'held',
+  applies: ({ n }: Flat) => n % 4 === 0,
+  ordered: false,
+  passes: [
+    { wgsl: held, entry: 'grad_norm_partial', constants: { WG: 256, lanes: 256 }, grid: ({ n }: Flat) => grid1d(ceilDiv(n, CHUNK)) },
+  ],
+};
+
+/** For hardware: one workgroup, 32 partial sums to a thread at a time. */
+const STRIPS: Variant = {
+  name: 'strips',
+  applies: () => true,
+  ordered: false,
+  passes: [{ wgsl: held, entry: 'grad_norm_finish', constants: { WG: 256, lanes: 256 }, grid: () => [1, 1, 1] }],
+};
+
 const VEC4 = several('vec4', 'adamw', 4);
 /** For adapters that compute on the CPU, which pay for loads by the instruction and for each thread. */
 const MATRIX = several('matrix', 'adamw16', 16);
@@ -53,8 +73,8 @@ export const adamw = {
       bindings: [f32('partials', 'write'), f32('grad')],
       params: { n: 'u32' },
       size: ({ n }: Flat) => ({ partials: ceilDiv(n, CHUNK), grad: n }),
-      variants: [THREAD_PER_CHUNK],
-      rules: ({ software }) => (software ? [{ variant: THREAD_PER_CHUNK.name, when: () => true }] : []),
+      variants: [THREAD_PER_CHUNK, HELD],
+      rules: ({ software }) => [{ variant: (software ? THREAD_PER_CHUNK : HELD).name, when: () => true }],
       shape: ({ n }: Flat) => `${n}`,
       grid: ({ n }: Flat) => grid1d(ceilDiv(n, CHUNK)),
       work: ({ n }: Flat) => ceilDiv(n, CHUNK),
@@ -65,6 +85,9 @@ export const adamw = {
       bindings: [f32('norm', 'write'), f32('partials')],
       params: { count: 'u32', max_norm: 'f32' },
       size: ({ count }: Partials) => ({ norm: 2, partials: count }),
+      variants: [STRIPS],
+      rules: ({ software }) => (software ? [] : [{ variant: STRIPS.name, when: () => true }]),
+      shape: ({ count }: Partials) => `${count}`,
       grid: () => [1, 1, 1],
       work: () => 1,
       flops: ({ count }: Partials) => count + 4,

@@ -2,14 +2,19 @@
  * Plan. Against the oracle on every backend: columns and rows at 1 and on both sides of the 16 that a workgroup and a work item take.
  * dbias starts from given values. Hostile values: zeros, an outlier. Finite differences: the forward is matmul's epilogue.
  */
-import { assertClose, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { test } from 'vitest';
 import { matmul } from '../matmul/matmul.ts';
 import { bias } from './bias.ts';
 
-const SHAPES = [[6, 128], ...[1, 15, 16, 17, 33].map((cols) => [5, cols]), ...[1, 15, 16, 17, 301].map((rows) => [rows, 19])];
+const SHAPES = [
+  [6, 128],
+  ...[1, 15, 16, 17, 33].map((cols) => [5, cols]),
+  ...[1, 15, 16, 17, 301].map((rows) => [rows, 19]),
+  ...[1, 31, 33, 130, 300, 1100].map((rows) => [rows, 36]),
+];
 
-testKernel(bias, 'bias_bwd', [
+const sums: KernelCase[] = [
   ...SHAPES.map(([rows, cols]) => ({
     title: `rows=${rows} cols=${cols}`,
     params: { rows, cols },
@@ -22,7 +27,9 @@ testKernel(bias, 'bias_bwd', [
     inputs: (r: Random) => ({ dbias: r.normals(21), dy: new Float32Array(840).fill(1e6, 500, 501) }),
     tolerance: TOLERANCE.reduction,
   },
-]);
+];
+testKernel(bias, 'bias_bwd', sums);
+testVariant(bias, 'bias_bwd', 'across', sums);
 
 test('bias_bwd ref equals finite differences of matmul with has_bias', () => {
   const r = new Random('bias fd');

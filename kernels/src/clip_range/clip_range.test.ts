@@ -4,7 +4,7 @@
  * (range below 1e-6), one outlier. By hand: the paper's formula on three rollouts, and e_min for a narrow range.
  */
 import { launchRef } from '@eagrl/kernels';
-import { assertClose, type Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, type KernelCase, type Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { test } from 'vitest';
 import { clipRange } from './clip_range.ts';
 
@@ -26,9 +26,11 @@ function rollouts(r: Random, lengths: number[], entropyOf: (r: Random) => number
 }
 
 const sum = (lengths: number[]) => lengths.reduce((s, v) => s + v, 0);
-const ragged = [2, 3, 4, 5, 63, 64, 65, 130].map((num_rollouts) => Array.from({ length: num_rollouts }, (_, i) => 1 + ((i * 37) % 41)));
+const ragged = [2, 3, 4, 5, 63, 64, 65, 130, 1030].map((num_rollouts) =>
+  Array.from({ length: num_rollouts }, (_, i) => 1 + ((i * 37) % 41)),
+);
 
-testKernel(clipRange, 'clip_range', [
+const cases: KernelCase[] = [
   ...ragged.map((lengths) => ({
     title: `num_rollouts=${lengths.length}`,
     params: { num_rollouts: lengths.length, n: sum(lengths), ...range },
@@ -65,7 +67,9 @@ testKernel(clipRange, 'clip_range', [
     inputs: (r: Random) => rollouts(r, [7, 7, 7, 7, 7, 7], (q) => (q.next() < 0.05 ? 1e4 : q.next())),
     tolerance: TOLERANCE.reduction,
   },
-]);
+];
+testKernel(clipRange, 'clip_range', cases);
+testVariant(clipRange, 'clip_range', 'lanes', cases);
 
 test('clip_range by hand', () => {
   const run = (entropy: number[], feature_mask: number[]) =>

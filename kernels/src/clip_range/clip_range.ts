@@ -1,4 +1,5 @@
-import { f32, type KernelSpec, u32 } from '../common/spec.ts';
+import { f32, grid1d, type KernelSpec, u32, type Variant } from '../common/spec.ts';
+import lanes from '../gen/clip_range.lanes.wgsl.ts';
 import wasm from '../gen/clip_range.wasm.ts';
 import wgsl from '../gen/clip_range.wgsl.ts';
 import * as ref from './clip_range.ref.ts';
@@ -7,6 +8,22 @@ interface Shape {
   num_rollouts: number;
   n: number;
 }
+
+/** For hardware: a workgroup per rollout, then one for all. */
+const LANES: Variant = {
+  name: 'lanes',
+  applies: () => true,
+  ordered: false,
+  passes: [
+    {
+      wgsl: lanes,
+      entry: 'clip_range_entropy',
+      constants: { WG: 64, lanes: 64 },
+      grid: ({ num_rollouts }: Shape) => grid1d(num_rollouts),
+    },
+    { wgsl: lanes, entry: 'clip_range_finish', constants: { WG: 256, lanes: 256 }, grid: () => [1, 1, 1] },
+  ],
+};
 
 /**
  * Entropy-aware upper clip per rollout (EAG-RL stage 2). entropy (n) in nats and feature_mask (n) over the tokens of all rollouts,
@@ -36,6 +53,9 @@ export const clipRange = {
         feature_mask: n,
         row_start: num_rollouts + 1,
       }),
+      variants: [LANES],
+      rules: ({ software }) => (software ? [] : [{ variant: LANES.name, when: () => true }]),
+      shape: ({ num_rollouts, n }: Shape) => `${num_rollouts}x${n}`,
       grid: () => [1, 1, 1],
       phases: [
         { export: 'clip_range_entropy', work: ({ num_rollouts }: Shape) => num_rollouts },

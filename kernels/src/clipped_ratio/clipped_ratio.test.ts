@@ -6,7 +6,7 @@
  * which side is flat is checked by name. One row by hand.
  */
 import { launchRef } from '@eagrl/kernels';
-import { assertClose, type Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, type KernelCase, type Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { expect, test } from 'vitest';
 import { clippedRatio } from './clipped_ratio.ts';
 
@@ -28,7 +28,7 @@ function tokens(r: Random, n: number, num_rollouts: number, clip_low: number) {
   return { logprobs, old_logprobs, ref_logprobs, rollout, table, weights };
 }
 
-testKernel(clippedRatio, 'clipped_ratio', [
+const cases: KernelCase[] = [
   ...[1, 3, 4, 5, 255, 256, 257, 511, 1000].map((n) => ({
     title: `n=${n}`,
     params: { n, num_rollouts: 8, clip_low: 0.2, kl_beta: 0.04 },
@@ -91,18 +91,18 @@ testKernel(clippedRatio, 'clipped_ratio', [
     },
     tolerance: { rel: 1e-5, abs: 1e-12 },
   },
-]);
+];
+testKernel(clippedRatio, 'clipped_ratio', cases);
+testVariant(clippedRatio, 'clipped_ratio', 'tree', cases);
 
-testKernel(
-  clippedRatio,
-  'clipped_ratio_reduce',
-  [1, 2, 7, 300].map((blocks) => ({
-    title: `blocks=${blocks}`,
-    params: { blocks },
-    inputs: (r: Random) => ({ partials: r.uniforms(blocks * 8) }),
-    tolerance: TOLERANCE.reduction,
-  })),
-);
+const reductions = [1, 2, 7, 300].map((blocks) => ({
+  title: `blocks=${blocks}`,
+  params: { blocks },
+  inputs: (r: Random) => ({ partials: r.uniforms(blocks * 8) }),
+  tolerance: TOLERANCE.reduction,
+}));
+testKernel(clippedRatio, 'clipped_ratio_reduce', reductions);
+testVariant(clippedRatio, 'clipped_ratio_reduce', 'tree', reductions);
 
 test('clipped_ratio ref gradient equals finite differences of its loss on both sides of every kink', () => {
   const params = { n: 16, num_rollouts: 2, clip_low: 0.2, kl_beta: 0.07 };

@@ -1,4 +1,5 @@
-import { ceilDiv, f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import { ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32, type Variant } from '../common/spec.ts';
+import tree from '../gen/clipped_ratio.tree.wgsl.ts';
 import wasm from '../gen/clipped_ratio.wasm.ts';
 import wgsl from '../gen/clipped_ratio.wgsl.ts';
 import * as ref from './clipped_ratio.ref.ts';
@@ -10,6 +11,13 @@ interface Shape {
 
 /** Tokens per row of `partials`. */
 const BLOCK = 256;
+
+/** For hardware: all statistics reduced at once. */
+function onHardware(entry: string, grid: Variant['passes'][0]['grid'], shape: (p: any) => string): Partial<KernelEntry> {
+  const variant: Variant = { name: 'tree', applies: () => true, ordered: false, passes: [{ wgsl: tree, entry, grid }] };
+  return { variants: [variant], rules: ({ software }) => (software ? [] : [{ variant: variant.name, when: () => true }]), shape };
+}
+const blocksOf = ({ n }: Shape) => grid1d(ceilDiv(n, BLOCK));
 
 /**
  * Clipped-ratio policy loss over n tokens: gradient per token, and loss and statistics as partials (ceil(n / 256), 8), which
@@ -44,7 +52,8 @@ export const clippedRatio = {
         table: 2 * num_rollouts,
         weights: n,
       }),
-      grid: ({ n }: Shape) => grid1d(ceilDiv(n, BLOCK)),
+      ...onHardware('clipped_ratio', blocksOf, ({ n }: Shape) => `${n}`),
+      grid: blocksOf,
       work: ({ n }: Shape) => ceilDiv(n, BLOCK),
       flops: ({ n }: Shape) => 36 * n,
       bytes: ({ n, num_rollouts }: Shape) => 24 * n + 8 * num_rollouts + 32 * ceilDiv(n, BLOCK),
@@ -53,6 +62,11 @@ export const clippedRatio = {
       bindings: [f32('stats', 'write'), f32('partials')],
       params: { blocks: 'u32' },
       size: ({ blocks }: { blocks: number }) => ({ stats: 8, partials: blocks * 8 }),
+      ...onHardware(
+        'clipped_ratio_reduce',
+        () => [1, 1, 1],
+        ({ blocks }: { blocks: number }) => `${blocks}`,
+      ),
       grid: () => [1, 1, 1],
       work: () => 1,
       flops: ({ blocks }: { blocks: number }) => 8 * blocks,

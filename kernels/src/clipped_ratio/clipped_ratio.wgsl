@@ -1,5 +1,6 @@
 alias elem = f32;
 //!use common/block_reduce.wgsl
+//!use common/k3.wgsl
 // Clipped-ratio policy loss with a per-rollout upper clip and an optional k3 KL penalty; loss, gradient and statistics in one.
 // Token i of rollout r = rollout[i], A = table[2r] (advantage), eps_high = table[2r+1]:
 //   d = clamp(logprobs - old_logprobs, -20, 20);  ratio = exp(d)
@@ -26,12 +27,6 @@ struct Params { n: u32, num_rollouts: u32, clip_low: f32, kl_beta: f32 }
 @group(0) @binding(6) var<storage, read> table: array<f32>;
 @group(0) @binding(7) var<storage, read> weights: array<elem>;
 @group(0) @binding(8) var<uniform> p: Params;
-
-// exp(q) - q - 1; by its series near 0, where the difference would cancel.
-fn k3(q: f32) -> f32 {
-  let series = q * q * (0.5 + q * (0.16666667 + q * (0.041666668 + q * (0.0083333338 + q * 0.0013888889))));
-  return select(exp(q) - q - 1.0, series, abs(q) < 0.25);
-}
 
 @compute @workgroup_size(WG)
 fn clipped_ratio(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {

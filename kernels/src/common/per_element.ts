@@ -1,5 +1,5 @@
 /** Entries that take n elements one by one, every binding n long. */
-import { type Binding, ceilDiv, type DType, grid1d, type KernelEntry } from './spec.ts';
+import { type Binding, ceilDiv, type DType, grid1d, type KernelEntry, type Pass, type Variant } from './spec.ts';
 
 interface Shape {
   n: number;
@@ -31,4 +31,14 @@ export function perElement(bindings: readonly Binding[], { flops, group, block, 
     flops: ({ n }: Shape) => flops * n,
     bytes: ({ n }: Shape) => moved * n,
   };
+}
+
+/** Four elements to a load, for hardware, where the shape allows it: the entry's own arithmetic, so the same bits. */
+export function vec4ForHardware(
+  pass: Pass,
+  applies: Variant['applies'],
+  shape: (p: any) => string,
+): Required<Pick<KernelEntry, 'variants' | 'rules' | 'shape'>> {
+  const variant: Variant = { name: 'vec4', applies, ordered: true, passes: [pass] };
+  return { variants: [variant], rules: ({ software }) => (software ? [] : [{ variant: variant.name, when: () => true }]), shape };
 }

@@ -26,6 +26,17 @@ export function hmax4(v: v128): f32 {
   return max(max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
 }
 
+/** Four binary16, one per 32-bit lane, to f32: exact, subnormals, infinities and NaN included. */
+// @ts-ignore: decorator
+@inline
+export function halves4(h: v128): v128 {
+  const magnitude = i32x4.shl(v128.and(h, i32x4.splat(0x7fff)), 13);
+  const special = i32x4.ge_s(magnitude, i32x4.splat(0x0f800000));
+  const value = f32x4.mul(magnitude, f32x4.splat(5.192296858534828e33)); // 2^112
+  const sign = i32x4.shl(v128.and(h, i32x4.splat(0x8000)), 16);
+  return v128.or(v128.or(value, sign), v128.and(special, i32x4.splat(0x7f800000)));
+}
+
 /**
  * exp of four lanes. x = n ln2 + r, |r| <= ln2/2 (Cody-Waite, ln2 in two parts), degree-6 minimax polynomial for e^r, scale by 2^n
  * in two steps so that results down to the smallest normal are right. Below -87.34 it gives 0; above 88.72 it stays at the largest finite

@@ -4,7 +4,7 @@ import { ceilDiv, grid1d, type Pass, type Rule, type Variant } from './spec.ts';
 /** Workgroups that a GPU wants at the least; with fewer tiles they are smaller, or K is split. */
 export const BUSY = 128;
 
-interface Product {
+export interface Product {
   m: number;
   n: number;
   k: number;

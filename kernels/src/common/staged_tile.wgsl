@@ -54,7 +54,7 @@ fn every_eighth(at: u32, count: u32) -> mat4x4f {
   return mat4x4f(lines[at], lines[at + next], lines[at + 2u * next], lines[at + 3u * next]);
 }
 
-fn add4(s: f32, x: vec4f, w: vec4f) -> f32 { return s + x.x * w.x + x.y * w.y + x.z * w.z + x.w * w.w; }
+fn add4(s: f32, x: vec4f, w: vec4f) -> f32 { return fma(x.w, w.w, fma(x.z, w.z, fma(x.y, w.y, fma(x.x, w.x, s)))); }
 
 fn add_row(s: vec4f, x: vec4f, w: mat4x4f) -> vec4f {
   if (wide == 1u) { return vec4f(add4(s.x, x, w[0]), 0.0, 0.0, 0.0); }

@@ -1,5 +1,6 @@
-// Sixteen neighbouring columns of a row as a matrix of four vec4, for row kernels with a thread per row: adapters that compute on the
-// CPU pay for a load by the instruction, not by the byte (threadPerRow in lanes.ts).
+// Sixteen columns of a row as a matrix of four vec4. Neighbours, for row kernels with a thread per row: adapters that compute on the CPU pay for a
+// load by the instruction, not by the byte (threadPerRow in lanes.ts). Or four vec4, or sixteen numbers, `lanes` apart: what a thread of
+// common/row_lanes.wgsl holds of its row.
 
 fn sum4(v: vec4f) -> f32 { return v.x + v.y + (v.z + v.w); }
 

@@ -19,7 +19,13 @@ const shapes = [
   [35, 40],
   [2, 2051],
   [1, 5003],
+  ...[100, 516, 1412, 8192].map((vocab) => [3, vocab]), // one and two blocks of a thread that holds its part, a part past the end
+  [1, 8195], // two turns of 256 threads
 ];
+const VARIANTS: Record<string, readonly string[]> = {
+  cross_entropy: ['thread_per_row', 'thread_per_row_wide', 'held_32', 'held_64', 'held_128', 'held_256', 'strips_64', 'strips_256'],
+  cross_entropy_fwd: ['thread_per_row', 'thread_per_row_wide', 'strips_64', 'strips_256'],
+};
 
 const cases = [
   ...shapes.map(([rows, vocab]) => ({
@@ -55,7 +61,7 @@ const cases = [
 
 for (const entry of ['cross_entropy', 'cross_entropy_fwd']) {
   testKernel(crossEntropy, entry, cases);
-  for (const variant of ['thread_per_row', 'thread_per_row_wide']) testVariant(crossEntropy, entry, variant, cases);
+  for (const variant of VARIANTS[entry]) testVariant(crossEntropy, entry, variant, cases);
 }
 
 test('cross_entropy ref gradient equals finite differences of cross_entropy_fwd ref', () => {

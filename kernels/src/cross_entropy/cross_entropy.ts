@@ -1,5 +1,8 @@
-import { rowGrid, threadPerRow } from '../common/lanes.ts';
+import { heldRows, orElse, rowGrid, stripRows, threadPerRow } from '../common/lanes.ts';
 import { f32, type KernelSpec, u32 } from '../common/spec.ts';
+import held from '../gen/cross_entropy.held.wgsl.ts';
+import strips from '../gen/cross_entropy.strips.wgsl.ts';
+import stripsFwd from '../gen/cross_entropy.strips_fwd.wgsl.ts';
 import wasm from '../gen/cross_entropy.wasm.ts';
 import wgsl from '../gen/cross_entropy.wgsl.ts';
 import wide from '../gen/cross_entropy.wide.wgsl.ts';
@@ -26,7 +29,12 @@ export const crossEntropy = {
       bindings: [f32('losses', 'write'), f32('logits', 'read_write'), u32('targets'), f32('weights')],
       params,
       size,
-      ...threadPerRow({ entry: 'cross_entropy', wide, wgsl }),
+      ...threadPerRow({
+        entry: 'cross_entropy',
+        wide,
+        wgsl,
+        hardware: orElse(heldRows(held, 'cross_entropy'), stripRows(strips, 'cross_entropy')),
+      }),
       grid: ({ rows, vocab }: Shape) => rowGrid(rows, vocab, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 5 * rows * vocab,
@@ -36,7 +44,7 @@ export const crossEntropy = {
       bindings: [f32('losses', 'write'), f32('logits'), u32('targets'), f32('weights')],
       params,
       size,
-      ...threadPerRow({ entry: 'cross_entropy_fwd', wide, wgsl }),
+      ...threadPerRow({ entry: 'cross_entropy_fwd', wide, wgsl, hardware: stripRows(stripsFwd, 'cross_entropy_fwd') }),
       grid: ({ rows, vocab }: Shape) => rowGrid(rows, vocab, 64),
       work: ({ rows }: Shape) => rows,
       flops: ({ rows, vocab }: Shape) => 4 * rows * vocab,

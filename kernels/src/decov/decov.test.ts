@@ -3,11 +3,11 @@
  * size 64; a batch of one (all centred values are 0); an offset of 1,000 that centring must take out. The gradient formula
  * 2 / (B - 1) xc Co against finite differences of the loss computed by plain loops.
  */
-import { assertClose, centralDifferences, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, centralDifferences, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { test } from 'vitest';
 import { decov } from './decov.ts';
 
-testKernel(decov, 'decov_center', [
+const centred: KernelCase[] = [
   ...[
     [3, 8, 16],
     [1, 1, 1],
@@ -15,6 +15,8 @@ testKernel(decov, 'decov_center', [
     [64, 2, 1],
     [5, 3, 13],
     [1, 140, 65],
+    [2, 256, 17],
+    [1, 257, 3],
   ].map(([tokens, batch, channels]) => ({
     title: `tokens=${tokens} batch=${batch} channels=${channels}`,
     params: { tokens, batch, channels },
@@ -28,7 +30,9 @@ testKernel(decov, 'decov_center', [
     // 16 roundings of sums around 16,000 leave an error of 2^-24 of that in the mean.
     tolerance: { rel: 2e-5, abs: 5e-4 },
   },
-]);
+];
+testKernel(decov, 'decov_center', centred);
+testVariant(decov, 'decov_center', 'held', centred);
 
 testKernel(
   decov,

@@ -1,4 +1,5 @@
-import { ceilDiv, f32, grid1d, type KernelSpec } from '../common/spec.ts';
+import { ceilDiv, f32, grid1d, type KernelSpec, type Variant } from '../common/spec.ts';
+import held from '../gen/decov.held.wgsl.ts';
 import wasm from '../gen/decov.wasm.ts';
 import wgsl from '../gen/decov.wgsl.ts';
 import * as ref from './decov.ref.ts';
@@ -12,6 +13,14 @@ interface LossShape {
   tokens: number;
   channels: number;
 }
+
+/** For hardware: columns in registers. */
+const HELD: Variant = {
+  name: 'held',
+  applies: ({ batch }: CenterShape) => batch <= 256,
+  ordered: false,
+  passes: [{ wgsl: held, entry: 'decov_center', grid: ({ tokens, channels }: CenterShape) => grid1d(tokens * ceilDiv(channels, 16)) }],
+};
 
 /**
  * DeCov around two matmuls: xc = decov_center(x); cov = matmul_tn(xc, xc) / (batch - 1) per token; decov_loss, which takes the diagonal
@@ -27,6 +36,9 @@ export const decov = {
       bindings: [f32('xc', 'write'), f32('x')],
       params: { tokens: 'u32', batch: 'u32', channels: 'u32' },
       size: ({ tokens, batch, channels }: CenterShape) => ({ xc: tokens * batch * channels, x: tokens * batch * channels }),
+      variants: [HELD],
+      rules: ({ software }) => (software ? [] : [{ variant: HELD.name, when: () => true }]),
+      shape: ({ tokens, batch, channels }: CenterShape) => `${tokens}x${batch}x${channels}`,
       grid: ({ tokens, channels }: CenterShape) => grid1d(ceilDiv(tokens * channels, 64)),
       work: ({ tokens }: CenterShape) => tokens,
       flops: ({ tokens, batch, channels }: CenterShape) => 2 * tokens * batch * channels,

@@ -4,7 +4,7 @@
  * stay as they were. The backward against finite differences of the oracle's forward.
  */
 import type { HostBuffers } from '@eagrl/kernels';
-import { assertClose, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { test } from 'vitest';
 import { embedding } from './embedding.ts';
 
@@ -28,30 +28,26 @@ const IDS: Record<string, Uint32Array<ArrayBuffer>> = {
 const DIMS = [1, 3, 4, 5, 15, 16, 17, 63, 64, 65];
 const SHAPES = [...DIMS.map((dim) => ['repeated ids', dim] as const), ...Object.keys(IDS).map((name) => [name, 20] as const)];
 
-testKernel(
-  embedding,
-  'embedding_fwd',
-  SHAPES.map(([name, dim]) => ({
-    title: `${name} dim=${dim}`,
-    params: { tokens: IDS[name].length, dim, vocab: VOCAB },
-    inputs: (r: Random): HostBuffers => ({ weight: r.normals(VOCAB * dim), ids: IDS[name] }),
-    tolerance: { rel: 0, abs: 0 },
-  })),
-);
+const forward: KernelCase[] = SHAPES.map(([name, dim]) => ({
+  title: `${name} dim=${dim}`,
+  params: { tokens: IDS[name].length, dim, vocab: VOCAB },
+  inputs: (r: Random): HostBuffers => ({ weight: r.normals(VOCAB * dim), ids: IDS[name] }),
+  tolerance: { rel: 0, abs: 0 },
+}));
+testKernel(embedding, 'embedding_fwd', forward);
+testVariant(embedding, 'embedding_fwd', 'vec4', forward);
 
-testKernel(
-  embedding,
-  'embedding_bwd',
-  SHAPES.map(([name, dim]) => {
-    const groups = grouped(IDS[name]);
-    return {
-      title: `${name} dim=${dim}`,
-      params: { num_unique: groups.unique_ids.length, dim, tokens: IDS[name].length, vocab: VOCAB },
-      inputs: (r: Random): HostBuffers => ({ ...groups, dweight: r.normals(VOCAB * dim), dy: r.normals(IDS[name].length * dim) }),
-      tolerance: TOLERANCE.reduction,
-    };
-  }),
-);
+const backward: KernelCase[] = SHAPES.map(([name, dim]) => {
+  const groups = grouped(IDS[name]);
+  return {
+    title: `${name} dim=${dim}`,
+    params: { num_unique: groups.unique_ids.length, dim, tokens: IDS[name].length, vocab: VOCAB },
+    inputs: (r: Random): HostBuffers => ({ ...groups, dweight: r.normals(VOCAB * dim), dy: r.normals(IDS[name].length * dim) }),
+    tolerance: TOLERANCE.reduction,
+  };
+});
+testKernel(embedding, 'embedding_bwd', backward);
+testVariant(embedding, 'embedding_bwd', 'vec4', backward);
 
 test('embedding_bwd ref equals finite differences of embedding_fwd ref', () => {
   const r = new Random('embedding fd');

@@ -1,4 +1,6 @@
+import { vec4ForHardware } from '../common/per_element.ts';
 import { ceilDiv, f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import vec4 from '../gen/embedding.vec4.wgsl.ts';
 import wasm from '../gen/embedding.wasm.ts';
 import wgsl from '../gen/embedding.wgsl.ts';
 import * as ref from './embedding.ref.ts';
@@ -15,6 +17,13 @@ interface Bwd extends Fwd {
 /** Elements per workgroup of the forward: embedding.wgsl. */
 const WG = 64;
 
+const four = (entry: string, rows: (p: any) => number) =>
+  vec4ForHardware(
+    { wgsl: vec4, entry, grid: (p: Fwd) => grid1d(ceilDiv(rows(p) * (p.dim / 4), WG)) },
+    ({ dim }: Fwd) => dim % 4 === 0,
+    (p: Fwd) => `${rows(p)}x${p.dim}`,
+  );
+
 /**
  * Rows by index: y (tokens, dim) = rows `ids` of weight (vocab, dim); an id >= vocab gives zeros. Backward accumulates into dweight
  * over tokens that the host has grouped by id: `order` lists the tokens (each at most once), group u is
@@ -30,6 +39,7 @@ export const embedding = {
       bindings: [f32('y', 'write'), f32('weight'), u32('ids')],
       params: { tokens: 'u32', dim: 'u32', vocab: 'u32' },
       size: ({ tokens, dim, vocab }: Fwd) => ({ y: tokens * dim, weight: vocab * dim, ids: tokens }),
+      ...four('embedding_fwd', ({ tokens }: Fwd) => tokens),
       grid: ({ tokens, dim }: Fwd) => grid1d(ceilDiv(tokens * dim, WG)),
       work: ({ tokens }: Fwd) => tokens,
       flops: () => 0,
@@ -45,6 +55,7 @@ export const embedding = {
         unique_ids: num_unique,
         row_start: num_unique + 1,
       }),
+      ...four('embedding_bwd', ({ num_unique }: Bwd) => num_unique),
       grid: ({ num_unique }: Bwd) => grid1d(num_unique),
       work: ({ num_unique }: Bwd) => num_unique,
       flops: ({ dim, tokens }: Bwd) => tokens * dim,

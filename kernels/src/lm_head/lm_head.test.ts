@@ -18,6 +18,8 @@ const shapes = [
   [5, 123, 1],
   [2, 2051, 1],
   [1, 5003, 1],
+  [1, 8195, 0.9], // two turns of 256 threads
+  [3, 1412, 1],
   ...[16, 48, 2064].map((vocab) => [3, vocab, 1.5]), // what the wide form takes
 ];
 
@@ -52,7 +54,7 @@ const forward = [
   })),
 ];
 testKernel(lmHead, 'lm_head_logprob', forward);
-testVariant(lmHead, 'lm_head_logprob', 'thread_per_row_wide', forward);
+for (const variant of ['thread_per_row_wide', 'strips_64', 'strips_256']) testVariant(lmHead, 'lm_head_logprob', variant, forward);
 
 const backward = (
   logits: Float32Array<ArrayBuffer>,
@@ -99,7 +101,7 @@ const backwards = [
     })),
 ];
 testKernel(lmHead, 'lm_head_dlogits', backwards);
-testVariant(lmHead, 'lm_head_dlogits', 'thread_per_row_wide', backwards);
+for (const variant of ['thread_per_row_wide', 'spread']) testVariant(lmHead, 'lm_head_dlogits', variant, backwards);
 
 test('lm_head_dlogits ref equals finite differences of lm_head_logprob ref', () => {
   const r = new Random('lm_head fd');

@@ -1,5 +1,7 @@
-import { rowGrid, threadPerRow } from '../common/lanes.ts';
+import { columnSums, heldRows, rowGrid, threadPerRow } from '../common/lanes.ts';
 import { ceilDiv, f32, grid1d, type KernelSpec, type Variant } from '../common/spec.ts';
+import across from '../gen/rmsnorm.across.wgsl.ts';
+import held from '../gen/rmsnorm.held.wgsl.ts';
 import wasm from '../gen/rmsnorm.wasm.ts';
 import wgsl from '../gen/rmsnorm.wgsl.ts';
 import wide from '../gen/rmsnorm.wide.wgsl.ts';
@@ -22,6 +24,8 @@ const THREAD_PER_COLUMN: Variant = {
   passes: [{ wgsl, entry: 'rmsnorm_bwd_dweight', constants: { row_lanes_dw: 1 }, grid: ({ cols }: Shape) => grid1d(ceilDiv(cols, COLS)) }],
 };
 
+const ACROSS = columnSums(across, 'rmsnorm_bwd_dweight');
+
 const grid = ({ rows, cols }: Shape) => rowGrid(rows, cols, 64);
 const work = ({ rows }: Shape) => rows;
 
@@ -37,7 +41,7 @@ export const rmsnorm = {
       params: { ...params, eps: 'f32' },
       size: ({ rows, cols }: Shape) => ({ y: rows * cols, rstd: rows, x: rows * cols, weight: cols }),
       // Not by rows: a sampled token must not depend on who else is in the batch.
-      ...threadPerRow({ entry: 'rmsnorm_fwd', wide, wgsl, fewest: 1 }),
+      ...threadPerRow({ entry: 'rmsnorm_fwd', wide, wgsl, fewest: 1, hardware: heldRows(held, 'rmsnorm_fwd') }),
       grid,
       work,
       flops: ({ rows, cols }: Shape) => 4 * rows * cols,
@@ -47,7 +51,7 @@ export const rmsnorm = {
       bindings: [f32('dx', 'write'), f32('dy'), f32('x'), f32('weight'), f32('rstd')],
       params,
       size: ({ rows, cols }: Shape) => ({ dx: rows * cols, dy: rows * cols, x: rows * cols, weight: cols, rstd: rows }),
-      ...threadPerRow({ entry: 'rmsnorm_bwd_dx', wide, wgsl, fewest: 1 }),
+      ...threadPerRow({ entry: 'rmsnorm_bwd_dx', wide, wgsl, fewest: 1, hardware: heldRows(held, 'rmsnorm_bwd_dx') }),
       grid,
       work,
       flops: ({ rows, cols }: Shape) => 7 * rows * cols,
@@ -57,8 +61,8 @@ export const rmsnorm = {
       bindings: [f32('dweight', 'read_write'), f32('dy'), f32('x'), f32('rstd')],
       params,
       size: ({ rows, cols }: Shape) => ({ dweight: cols, dy: rows * cols, x: rows * cols, rstd: rows }),
-      variants: [THREAD_PER_COLUMN],
-      rules: ({ software }) => (software ? [{ variant: THREAD_PER_COLUMN.name, when: () => true }] : []),
+      variants: [THREAD_PER_COLUMN, ...ACROSS.variants],
+      rules: ({ software }) => (software ? [{ variant: THREAD_PER_COLUMN.name, when: () => true }] : ACROSS.rules),
       shape: ({ rows, cols }: Shape) => `${rows}x${cols}`,
       grid: ({ cols }: Shape) => grid1d(ceilDiv(cols, COLS)),
       work: ({ cols }: Shape) => ceilDiv(cols, COLS),

@@ -4,7 +4,7 @@
  * of sign = 1; a hand-computed quarter turn fixes the pairing.
  */
 import type { HostBuffers, Params } from '@eagrl/kernels';
-import { assertClose, type KernelCase, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { expect, test } from 'vitest';
 import { rope } from './rope.ts';
 
@@ -32,7 +32,7 @@ const SHAPES = [
   [65, 1, 2],
 ];
 
-testKernel(rope, 'rope_fwd', [
+const cases: KernelCase[] = [
   ...SHAPES.flatMap(([tokens, heads, head_dim]) =>
     [1, -1].map((sign) => ({
       title: `tokens=${tokens} heads=${heads} head_dim=${head_dim} sign=${sign}`,
@@ -41,13 +41,15 @@ testKernel(rope, 'rope_fwd', [
       tolerance: TOLERANCE.elementwise,
     })),
   ),
-  {
-    title: 'positions at and beyond the table',
-    params: { tokens: 4, heads: 2, head_dim: 12, max_pos: 9, sign: 1 },
-    inputs: (r, p) => ({ ...inputs(r, p), positions: Uint32Array.of(8, 9, 0xffffffff, 0) }),
+  ...[12, 16].map((head_dim) => ({
+    title: `positions at and beyond the table, head_dim=${head_dim}`,
+    params: { tokens: 4, heads: 2, head_dim, max_pos: 9, sign: 1 },
+    inputs: (r: Random, p: Params) => ({ ...inputs(r, p), positions: Uint32Array.of(8, 9, 0xffffffff, 0) }),
     tolerance: TOLERANCE.elementwise,
-  } satisfies KernelCase,
-]);
+  })),
+];
+testKernel(rope, 'rope_fwd', cases);
+testVariant(rope, 'rope_fwd', 'vec4', cases);
 
 test('rope_fwd ref: sign -1 is the gradient and the inverse of sign 1', () => {
   const r = new Random('rope fd');

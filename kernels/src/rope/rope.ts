@@ -1,4 +1,6 @@
+import { vec4ForHardware } from '../common/per_element.ts';
 import { ceilDiv, f32, grid1d, type KernelSpec, u32 } from '../common/spec.ts';
+import vec4 from '../gen/rope.vec4.wgsl.ts';
 import wasm from '../gen/rope.wasm.ts';
 import wgsl from '../gen/rope.wgsl.ts';
 import * as ref from './rope.ref.ts';
@@ -28,6 +30,11 @@ export const rope = {
       bindings: [f32('y', 'write'), f32('x'), u32('positions'), f32('cos_sin')],
       params: { tokens: 'u32', heads: 'u32', head_dim: 'u32', max_pos: 'u32', sign: 'f32' },
       size: (s: Shape) => ({ y: count(s), x: count(s), positions: s.tokens, cos_sin: s.max_pos * s.head_dim }),
+      ...vec4ForHardware(
+        { wgsl: vec4, entry: 'rope_fwd', grid: (s: Shape) => grid1d(ceilDiv(count(s) / 8, WG)) },
+        ({ head_dim }: Shape) => head_dim % 8 === 0,
+        ({ tokens, heads, head_dim }: Shape) => `${tokens}x${heads}x${head_dim}`,
+      ),
       grid: (s: Shape) => grid1d(ceilDiv(count(s) / 2, WG)),
       work: ({ tokens }: Shape) => tokens,
       flops: (s: Shape) => 3 * count(s),

@@ -91,6 +91,7 @@ const draws: KernelCase[] = [
     [3, 256],
     [3, 257],
     [2, 2051],
+    [1, 8195], // three deals of 256 threads
   ].flatMap(([rows, vocab]) =>
     Object.entries(filters).map(([title, filter]) => ({
       title: `rows=${rows} vocab=${vocab} ${title}`,
@@ -114,6 +115,9 @@ const draws: KernelCase[] = [
     'min_p=1 keeps the largest and its ties': [{ ...off, min_p: 1 }, [0.5, 0.9, 1e-30, -1, 0.9]],
     'min_p below every share': [{ ...off, min_p: 1e-30 }, [0.5, 0, 1, -1, -60]],
     'min_p of masked logits': [{ ...off, min_p: 0.2 }, Array.from({ length: 70 }, (_, i) => (i % 3 ? -3.4e38 : i / 20))],
+    'ties that no thread can gather': [{ ...off, top_k: 5 }, new Array(5000).fill(-7)],
+    'a long row, masked': [{ ...off, top_k: 50, top_p: 0.83 }, Array.from({ length: 5000 }, (_, i) => (i % 3 ? -3.4e38 : 4 * Math.sin(i)))],
+    'a long row of ties, top_p': [{ ...off, top_p: 0.7 }, Array.from({ length: 5000 }, (_, i) => (i * 7) % 11)],
     'negative logits': [{ ...off, top_k: 3, top_p: 0.7 }, [-5, -4, -6, -4.5, -3, -9]],
   } as Record<string, [Filter, number[]]>).map(([title, [filter, row]]) => ({
     title,
@@ -123,7 +127,7 @@ const draws: KernelCase[] = [
   })),
 ];
 testKernel(sampling, 'sample', draws);
-testVariant(sampling, 'sample', 'narrow', draws);
+for (const variant of ['narrow', 'strips_128', 'strips_256']) testVariant(sampling, 'sample', variant, draws);
 
 for (const [title, filter, left, below] of [
   // 99.9 % points of chi-square with 7, 4 and 3 degrees of freedom.
@@ -185,6 +189,7 @@ const penalties: KernelCase[] = [
     [2, 256],
     [2, 257],
     [2, 600],
+    [3, 2051],
   ].map(([rows, vocab]) => ({
     title: `rows=${rows} vocab=${vocab} penalty=1.3`,
     params: { rows, vocab, penalty: 1.3 },
@@ -209,4 +214,4 @@ const penalties: KernelCase[] = [
   },
 ];
 testKernel(sampling, 'repetition_penalty', penalties);
-testVariant(sampling, 'repetition_penalty', 'narrow', penalties);
+for (const variant of ['narrow', 'spread']) testVariant(sampling, 'repetition_penalty', variant, penalties);

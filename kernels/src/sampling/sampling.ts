@@ -1,4 +1,6 @@
-import { ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32 } from '../common/spec.ts';
+import { ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32, type Variant } from '../common/spec.ts';
+import spread from '../gen/sampling.spread.wgsl.ts';
+import strips from '../gen/sampling.strips.wgsl.ts';
 import wasm from '../gen/sampling.wasm.ts';
 import wgsl from '../gen/sampling.wgsl.ts';
 import * as ref from './sampling.ref.ts';
@@ -20,14 +22,39 @@ interface Penalty {
  * Sixteen threads per row instead of 256, for adapters that compute on the CPU: each barrier costs them a switch of every thread. Whatever the
  * number of rows, so that a sampled token does not depend on the batch.
  */
-function narrow(entry: string): Required<Pick<KernelEntry, 'variants' | 'rules' | 'shape'>> {
+function narrow(entry: string, hardware: readonly Variant[]): Required<Pick<KernelEntry, 'variants' | 'rules' | 'shape'>> {
   const grid = ({ rows }: Penalty) => grid1d(rows);
   return {
-    variants: [{ name: 'narrow', applies: () => true, ordered: false, passes: [{ wgsl, entry, constants: { WG: 16 }, grid }] }],
-    rules: ({ software }) => (software ? [{ variant: 'narrow', when: () => true }] : []),
+    variants: [
+      { name: 'narrow', applies: () => true, ordered: false, passes: [{ wgsl, entry, constants: { WG: 16 }, grid }] },
+      ...hardware,
+    ],
+    rules: ({ software }) =>
+      software ? [{ variant: 'narrow', when: () => true }] : hardware.map(({ name }) => ({ variant: name, when: () => true })),
     shape: ({ rows, vocab }: Penalty) => `${rows}x${vocab}`,
   };
 }
+
+/** Deals of a row that the draw of sampling.strips.wgsl has room for. */
+const MOST_DEALS = 128;
+
+/** For hardware: so many threads per row, 16 columns to a thread at a time; a row in the registers of one of them, the last for what is longer. */
+const STRIPS = [128, 256].map(
+  (lanes): Variant => ({
+    name: `strips_${lanes}`,
+    applies: ({ vocab }: Shape) => vocab <= 16 * lanes * (lanes === 256 ? MOST_DEALS : 1),
+    ordered: false,
+    passes: [{ wgsl: strips, entry: 'sample', constants: { WG: lanes, lanes }, grid: ({ rows }: Shape) => grid1d(rows) }],
+  }),
+);
+
+/** For hardware: a workgroup for each 1,024 columns. */
+const SPREAD: Variant = {
+  name: 'spread',
+  applies: () => true,
+  ordered: true,
+  passes: [{ wgsl: spread, entry: 'repetition_penalty', grid: ({ rows, vocab }: Penalty) => grid1d(rows * ceilDiv(vocab, 1024)) }],
+};
 
 /** Bisection steps over f32 bit patterns. */
 const STEPS = 32;
@@ -51,7 +78,7 @@ export const sampling = {
       params: { rows: 'u32', vocab: 'u32', temperature: 'f32', top_k: 'u32', top_p: 'f32', min_p: 'f32' },
       size: ({ rows, vocab }: Shape) => ({ tokens: rows, logprobs: rows, entropy: rows, logits: rows * vocab, state: rows * 4 }),
       grid: ({ rows }: Shape) => grid1d(rows),
-      ...narrow('sample'),
+      ...narrow('sample', STRIPS),
       work: ({ rows }: Shape) => rows,
       scratch: ({ rows, vocab }: Shape) => rows * vocab,
       flops: ({ rows, vocab, top_k, top_p }: Shape) => (9 + (top_k > 0 ? STEPS : 0) + (top_p < 1 ? 2 * STEPS : 0)) * rows * vocab,
@@ -62,7 +89,7 @@ export const sampling = {
       params: { rows: 'u32', vocab: 'u32', penalty: 'f32' },
       size: ({ rows, vocab }: Penalty) => ({ logits: rows * vocab, seen: rows * ceilDiv(vocab, 32), ids: rows }),
       grid: ({ rows }: Penalty) => grid1d(rows),
-      ...narrow('repetition_penalty'),
+      ...narrow('repetition_penalty', [SPREAD]),
       work: ({ rows }: Penalty) => rows,
       flops: ({ rows, vocab }: Penalty) => rows * vocab,
       bytes: ({ rows, vocab }: Penalty) => 8 * rows * vocab + 4 * rows * ceilDiv(vocab, 32),

@@ -1,5 +1,6 @@
 alias elem = f32;
 //!use common/block_reduce.wgsl
+//!use common/ordered_key.wgsl
 //!use common/row_softmax.wgsl
 //!use common/threefry.wgsl
 // Draws one token per row of logits (rows, vocab). q = softmax(logits / temperature), kept to
@@ -39,13 +40,6 @@ struct PenaltyParams { rows: u32, vocab: u32, penalty: f32 }
 
 var<workgroup> run_mass: array<f32, WG>;
 
-// An unsigned integer that orders as the number does, and back.
-fn key_of(x: f32) -> u32 {
-  let bits = bitcast<u32>(x);
-  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
-}
-fn of_key(key: u32) -> f32 { return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u)); }
-
 // exp of a logit's distance to the row's maximum m.
 fn mass_of(x: f32, m: f32, scale: f32) -> f32 { return exp(max((x - m) * scale, ROW_FLOOR)); }
 
@@ -65,18 +59,6 @@ fn masses_from(base: u32, thresholds: vec3f, m: f32, scale: f32, t: u32) -> vec3
   }
   return block_sum3(s, t);
 }
-
-// Where two steps of a bisection of lo .. hi may ask, and what is left after them.
-fn quarters(lo: u32, hi: u32) -> vec3u {
-  let mid = lo + (hi - lo) / 2u;
-  return vec3u(lo + (mid - lo) / 2u, mid, mid + (hi - mid) / 2u);
-}
-fn narrowed(lo: u32, hi: u32, asked: vec3u, enough: vec3<bool>) -> vec2u {
-  let upper = select(vec2u(asked.y, asked.z), vec2u(asked.z, hi), enough.z);
-  let lower = select(vec2u(lo, asked.x), vec2u(asked.x, asked.y), enough.x);
-  return select(lower, upper, enough.y);
-}
-fn keys_of(asked: vec3u) -> vec3f { return vec3f(of_key(asked.x), of_key(asked.y), of_key(asked.z)); }
 
 @compute @workgroup_size(WG)
 fn sample(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -135,18 +117,7 @@ fn sample(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u
       hi = left.y;
     }
   }
-  if (p.min_p > 0.0) {
-    // `hi` has the mass, `low` has not.
-    var low = key_of(LOWEST);
-    var hi = key_of(a.m);
-    for (var step = 0u; step < 32u; step++) {
-      let mid = low + (hi - low) / 2u;
-      let enough = mid > low && mass_of(of_key(mid), a.m, scale) >= p.min_p;
-      hi = select(hi, mid, enough);
-      low = select(mid, low, enough);
-    }
-    lo = max(lo, hi);
-  }
+  if (p.min_p > 0.0) { lo = key_of_min_p(lo, a.m, scale, p.min_p); }
   let threshold = of_key(lo);
 
   let run = (p.vocab + WG - 1u) / WG;

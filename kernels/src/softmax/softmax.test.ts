@@ -8,6 +8,8 @@ import { assertClose, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/
 import { test } from 'vitest';
 import { softmax } from './softmax.ts';
 
+const VARIANTS = ['thread_per_row', 'thread_per_row_wide', 'held_32', 'held_64', 'held_128', 'held_256'];
+
 const shapes = [
   [4, 128],
   [1, 1],
@@ -18,6 +20,7 @@ const shapes = [
   [5, 123],
   [2, 2051],
   ...[16, 48, 2064].map((cols) => [3, cols]), // what the wide form takes
+  ...[100, 516, 1412, 8192].map((cols) => [3, cols]), // one and two blocks of a thread that holds its part, a part past the end
   [19, 33], // rows that share a workgroup on WebGPU, the last one not full
 ];
 
@@ -59,7 +62,7 @@ const forward = [
   },
 ];
 testKernel(softmax, 'softmax_fwd', forward);
-for (const variant of ['thread_per_row', 'thread_per_row_wide']) testVariant(softmax, 'softmax_fwd', variant, forward);
+for (const variant of VARIANTS) testVariant(softmax, 'softmax_fwd', variant, forward);
 
 const backward = shapes.map(([rows, cols]) => ({
   title: `rows=${rows} cols=${cols}`,
@@ -72,7 +75,7 @@ const backward = shapes.map(([rows, cols]) => ({
   tolerance: TOLERANCE.reduction,
 }));
 testKernel(softmax, 'softmax_bwd', backward);
-for (const variant of ['thread_per_row', 'thread_per_row_wide']) testVariant(softmax, 'softmax_bwd', variant, backward);
+for (const variant of VARIANTS) testVariant(softmax, 'softmax_bwd', variant, backward);
 
 test('softmax_bwd ref equals finite differences of softmax_fwd ref', () => {
   const r = new Random('softmax fd');

@@ -2,14 +2,14 @@
  * Plan. Forward and backward against the oracle on every backend; n at 1 and on both sides of the SIMD width 4, the workgroup 256 and
  * the work item 1024. Hostile gates: 0, saturated either way, beyond exp's range. The oracle's backward against finite differences.
  */
-import { assertClose, Random, TOLERANCE, testKernel } from '@eagrl/testing';
+import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
 import { test } from 'vitest';
 import { swiglu } from './swiglu.ts';
 
-const SIZES = [1, 3, 4, 5, 255, 256, 257, 1023, 1024, 1025, 3079];
-const HOSTILE = Float32Array.of(0, -0, 20, -20, 87, -87, 89, -89, 200, -200, 1e-20, -1e-20, 1e4, -1e4);
+const SIZES = [1, 3, 4, 5, 255, 256, 257, 1023, 1024, 1025, 3079, 1028, 2052];
+const HOSTILE = Float32Array.of(0, -0, 20, -20, 87, -87, 89, -89, 200, -200, 1e-20, -1e-20, 1e4, -1e4, 1, -1);
 
-testKernel(swiglu, 'swiglu_fwd', [
+const forward: KernelCase[] = [
   ...SIZES.map((n) => ({
     title: `n=${n}`,
     params: { n },
@@ -22,9 +22,11 @@ testKernel(swiglu, 'swiglu_fwd', [
     inputs: (r: Random) => ({ gate: HOSTILE, up: r.normals(HOSTILE.length) }),
     tolerance: TOLERANCE.transcendental,
   },
-]);
+];
+testKernel(swiglu, 'swiglu_fwd', forward);
+testVariant(swiglu, 'swiglu_fwd', 'vec4', forward);
 
-testKernel(swiglu, 'swiglu_bwd', [
+const backward: KernelCase[] = [
   ...SIZES.map((n) => ({
     title: `n=${n}`,
     params: { n },
@@ -37,7 +39,9 @@ testKernel(swiglu, 'swiglu_bwd', [
     inputs: (r: Random) => ({ dy: r.normals(HOSTILE.length), gate: HOSTILE, up: r.normals(HOSTILE.length) }),
     tolerance: TOLERANCE.transcendental,
   },
-]);
+];
+testKernel(swiglu, 'swiglu_bwd', backward);
+testVariant(swiglu, 'swiglu_bwd', 'vec4', backward);
 
 test('swiglu_bwd ref equals finite differences of swiglu_fwd ref', () => {
   const r = new Random('swiglu fd');
