@@ -33,6 +33,7 @@ export { gru } from './gru/gru.ts';
 export { gruCell } from './gru_cell/gru_cell.ts';
 export { lmHead } from './lm_head/lm_head.ts';
 export { matmul } from './matmul/matmul.ts';
+export { matmulF16 } from './matmul_f16/matmul_f16.ts';
 export { mcts } from './mcts/mcts.ts';
 export { dequantize, GROUP, rowWords, type StoredWords, scaleWords, WEIGHT_TYPES, type WeightType } from './qmatmul/format.ts';
 export { qmatmul } from './qmatmul/qmatmul.ts';

@@ -70,7 +70,7 @@ chmod +x "$folder/node"
 printf "process.execPath = '%s';\n" "$folder/node" >"$folder/exec_path.mjs"
 export EAGRL_SUBGROUP_MATRIX=1 NODE_OPTIONS="--import $folder/exec_path.mjs"
 "$folder/node" test/adapters/check.mjs
-[ $# -gt 0 ] || set -- kernels/src/matmul -t ' webgpu subgroup_matrix_8_8 '
+[ $# -gt 0 ] || set -- kernels/src/matmul kernels/src/qmatmul -t ' webgpu subgroup_matrix'
 "$folder/node" node_modules/vitest/vitest.mjs run "$@" --reporter=default --reporter=./test/lib/src/coverage_reporter.ts --reporter=json --outputFile="$folder/last.json"
 # vitest takes a title that no test has for success.
 node -e 'process.exit(JSON.parse(fs.readFileSync(process.argv[1])).numPassedTests > 0 ? 0 : 1)' "$folder/last.json" || fail 'no test ran'

@@ -1,16 +1,21 @@
 /** Ways to compute a product on WebGPU, and which to take where nobody measured. What each is worth: README.md. */
-import { type AdapterFacts, ceilDiv, grid1d, type Rule, type SubgroupMatrix, type Variant } from '../common/spec.ts';
+import { BLOCKS, busy } from '../common/blocks.ts';
+import { MATRICES, sizedName, sizeFor, type TileSize, tileBytes, tileOf } from '../common/matrices.ts';
+import { type AdapterFacts, ceilDiv, grid1d, type Pass, type Rule, type SubgroupMatrix, type Variant } from '../common/spec.ts';
 import { BUSY, STAGED, stagedVariants, tiles } from '../common/staged.ts';
 import { DEFAULT_VARIANT, SUBGROUP_MATRIX } from '../common/variants.ts';
 import gemv from '../gen/matmul.gemv.wgsl.ts';
 import gemvNt from '../gen/matmul.gemv_nt.wgsl.ts';
+import matrix8 from '../gen/matmul.matrix_8.wgsl.ts';
+import matrix16 from '../gen/matmul.matrix_16.wgsl.ts';
 import quad from '../gen/matmul.quad.wgsl.ts';
-import shared from '../gen/matmul.shared.wgsl.ts';
+import slicesSum from '../gen/matmul.slices_sum.wgsl.ts';
 import small from '../gen/matmul.small.wgsl.ts';
-import splitK from '../gen/matmul.split_k.wgsl.ts';
 import stagedNt from '../gen/matmul.staged_nt.wgsl.ts';
 import subgroupMatrix8 from '../gen/matmul.subgroup_matrix_8.wgsl.ts';
 import subgroupMatrix16 from '../gen/matmul.subgroup_matrix_16.wgsl.ts';
+import tile from '../gen/matmul.tile.wgsl.ts';
+import tileRagged from '../gen/matmul.tile_ragged.wgsl.ts';
 
 export type Form = 'nn' | 'nt' | 'tn';
 
@@ -51,35 +56,57 @@ function smallTile(form: number, down: number): Variant {
   };
 }
 
-function split(form: number, slices: number): Variant {
-  const constants = { form, slices };
-  return {
-    name: `split_k_${slices}`,
-    // Fewer than four k for a slice are not worth a pass over its sums; outputs so many have tiles enough.
-    applies: (s: Shape) => many(s) && s.k >= 4 * slices && slices * s.batch * s.m * s.n <= MOST_PARTS,
-    ordered: false,
-    passes: [
-      { wgsl: splitK, entry: 'matmul_split_k', constants, grid: (s: Shape) => grid1d(slices * squareTiles(s)) },
-      {
-        wgsl: splitK,
-        entry: 'matmul_split_k_sum',
-        constants: { slices },
-        grid: ({ batch, m, n }: Shape) => grid1d(ceilDiv(batch * m * n, 64)),
-      },
-    ],
-    scratch: ({ batch, m, n }: Shape) => slices * batch * m * n,
-  };
+/** Parts of K in `sliced` variants. */
+const SLICES = 8;
+
+const SLICES_SUM: Pass = {
+  wgsl: slicesSum,
+  entry: 'matmul_slices_sum',
+  constants: { slices: SLICES },
+  grid: ({ batch, m, n }: Shape) => grid1d(ceilDiv(batch * m * n, 64)),
+};
+
+/** Lines along memory, and lines of c, of vec4. */
+function inVectors(form: Form, { m, n, k, stride_a, stride_b, stride_c }: Shape): boolean {
+  const lines = { nn: [n, k], nt: [n, k], tn: [m, n] }[form];
+  return fours(stride_a, stride_b, stride_c, ...lines);
+}
+
+/** `tile`, and for any shape `ragged`; `sliced` of either: split-K over the same tiles. */
+function blockTiles(form: Form, code: number): Variant[] {
+  return BLOCKS.flatMap(({ rows, columns, size, ...block }) => {
+    const constants = { form: code, ...block.constants };
+    const count = tiles(rows, columns);
+    const whole = (wgsl: string): Pass => ({ wgsl, entry: 'matmul_tile', constants, grid: (s: Shape) => grid1d(count(s)) });
+    const slice = (wgsl: string): Pass => ({
+      wgsl,
+      entry: 'matmul_tile_slice',
+      constants: { ...constants, slices: SLICES },
+      grid: (s: Shape) => grid1d(SLICES * count(s)),
+    });
+    return [
+      { kind: '', wgsl: tile, suits: (s: Shape) => inVectors(form, s) },
+      { kind: 'ragged_', wgsl: tileRagged, suits: () => true },
+    ].flatMap(({ kind, wgsl, suits }) => [
+      { name: `${kind}tile_${size}`, applies: (s: Shape) => many(s) && suits(s), ordered: true, passes: [whole(wgsl)] },
+      ...(form === 'nt'
+        ? []
+        : [
+            {
+              name: `${kind}sliced_${size}`,
+              // Fewer than four k for a slice are not worth a pass over its sums; outputs so many have tiles enough.
+              applies: (s: Shape) => many(s) && suits(s) && s.k >= 4 * SLICES && SLICES * s.batch * s.m * s.n <= MOST_PARTS,
+              ordered: false,
+              passes: [slice(wgsl), SLICES_SUM],
+              scratch: ({ batch, m, n }: Shape) => SLICES * batch * m * n,
+            },
+          ]),
+    ]);
+  });
 }
 
 /** Rows of op(a), columns of op(b) per workgroup of `matmul_exponents`: common/subgroup_matrix.wgsl. */
 const lineGroups = (count: number, neighbours: boolean) => (neighbours ? count : ceilDiv(count, 16));
-
-/** Sizes that adapters are known to have: lavapipe 26; Apple; NVIDIA. */
-const MATRICES: readonly SubgroupMatrix[] = [
-  { side: 8, lanes: 8 },
-  { side: 8, lanes: 32 },
-  { side: 16, lanes: 32 },
-];
 
 /** On f16 units, each f32 as the sum of two f16. */
 function onMatrices(form: Form, code: number, matrix: SubgroupMatrix): Variant {
@@ -107,6 +134,60 @@ function onMatrices(form: Form, code: number, matrix: SubgroupMatrix): Variant {
       },
     ],
     scratch: ({ m, n, batch }: Shape) => batch * (m + n),
+  };
+}
+
+/** The largest first; `LEAST`: tiles from which on a size is taken. */
+const TILE_SIZES: readonly TileSize[] = [
+  { tall: 4, wide: 4, down: 4, across: 2, deep: 1, copies: 1 },
+  { tall: 2, wide: 2, down: 2, across: 2, deep: 1, copies: 1 },
+  { tall: 2, wide: 2, down: 2, across: 2, deep: 2, copies: 1 },
+];
+const LEAST = [BUSY, 2 * BUSY];
+
+/** Those of an adapter: where a matrix is less than a load of a subgroup, two of them along k make one. */
+const sizesOf = ({ side, lanes }: SubgroupMatrix): readonly TileSize[] =>
+  lanes > 2 * side ? TILE_SIZES.filter(({ deep }) => deep === 1).map((size) => ({ ...size, deep: 2 })) : TILE_SIZES;
+
+/** As `onMatrices`, bits and all, but the operands are split in a pass of their own: larger tiles that load what they multiply. */
+function onPackedMatrices(form: Form, code: number, matrix: SubgroupMatrix, size: TileSize): Variant {
+  const { side, lanes } = matrix;
+  const wgsl = { 8: matrix8, 16: matrix16 }[side] as string;
+  const [rows, columns] = tileOf(size, matrix);
+  // An operand that all batches share is packed once.
+  const copiesOf = ({ batch, stride_a, stride_b }: Shape) => [stride_a === 0 ? 1 : batch, stride_b === 0 ? 1 : batch] as const;
+  const groups = (lines: number, neighbours: boolean) => ceilDiv(lines, neighbours ? 4 : 16);
+  const count = tiles(rows, columns);
+  return {
+    name: sizedName(size, matrix),
+    features: ['shader-f16', 'subgroups', SUBGROUP_MATRIX],
+    workgroupBytes: tileBytes(size, matrix, 2, 2) + 4 * (rows + columns),
+    matrix,
+    applies: many,
+    ordered: false,
+    alone: form === 'nt',
+    passes: [
+      {
+        wgsl,
+        entry: 'matrix_split',
+        constants: { form: code },
+        grid: (s: Shape) => {
+          const [ofA, ofB] = copiesOf(s);
+          return grid1d(groups(ofA * s.m, form !== 'tn') + groups(ofB * s.n, form === 'nt'));
+        },
+      },
+      {
+        wgsl,
+        entry: 'matrix_product',
+        constants: { form: code, lanes, ...size },
+        grid: (s: Shape) => grid1d(count(s)),
+      },
+    ],
+    scratch: (s: Shape) => {
+      const [ofA, ofB] = copiesOf(s);
+      const numbers = (ofA * ceilDiv(s.m, side) + ofB * ceilDiv(s.n, side)) * side * ceilDiv(s.k, 2 * side) * 2 * side;
+      return 4 * (ofA * s.m + ofB * s.n) + numbers; // hi and lo are one element
+    },
   };
 }
 
@@ -142,54 +223,70 @@ function inQuads(form: Form, { m, n, k, stride_a, stride_b }: Shape): boolean {
  */
 export function variants(form: Form): readonly Variant[] {
   const code = { nn: 0, nt: 1, tn: 2 }[form];
-  const constants = { form: code };
   return [
     form === 'nt' ? GEMV_NT : gemvAlongN(code),
     smallTile(code, 2),
     smallTile(code, 4),
-    smallTile(code, 8),
     smallTile(code, 16),
-    {
-      name: 'shared',
-      applies: many,
-      ordered: true,
-      passes: [{ wgsl: shared, entry: 'matmul_shared', constants, grid: (s: Shape) => grid1d(squareTiles(s)) }],
-    },
     {
       name: 'quad',
       features: ['subgroups'],
       applies: (s: Shape) => many(s) && inQuads(form, s),
       ordered: true,
-      passes: [{ wgsl: quad, entry: 'matmul_quad', constants, grid: (s: Shape) => grid1d(tiles(32, 64)(s)) }],
+      passes: [{ wgsl: quad, entry: 'matmul_quad', constants: { form: code }, grid: (s: Shape) => grid1d(tiles(32, 64)(s)) }],
     },
-    ...(form === 'nt' ? STAGED_NT : [split(code, 4), split(code, 16)]),
-    ...MATRICES.map((matrix) => onMatrices(form, code, matrix)),
+    ...blockTiles(form, code),
+    ...(form === 'nt' ? STAGED_NT : []),
+    ...MATRICES.flatMap((matrix) => [
+      onMatrices(form, code, matrix),
+      ...sizesOf(matrix).map((size) => onPackedMatrices(form, code, matrix, size)),
+    ]),
   ];
 }
 
-/** Which to take where nobody tuned. Hardware: by what others measured, not yet by us. Software: measured, README.md. */
+/** 64 x 64 tiles of a gradient from which on subgroup matrices win: on an H200 not at 64, as split-K at 112. */
+const WORTH_MATRICES = 96;
+
+/** Which to take where nobody tuned: as measured on an H200, on SwiftShader and on lavapipe (README.md). */
 export const rules =
   (form: Form) =>
   ({ software, matrix }: AdapterFacts): readonly Rule[] => {
-    const others = software ? SOFTWARE : [...(form === 'nt' ? STAGED : SPLIT), ...HARDWARE];
+    const others = software ? SOFTWARE : form === 'nt' ? ORDERED : FREE;
     if (matrix === undefined) return others;
-    // Its tile is 64 x 64, and a pass over both operands goes before it. NT has one order for all rows, so no choice.
-    const worth = ({ m, n }: Shape) => form === 'nt' || Math.min(m, n) >= TILE;
-    return [{ variant: `subgroup_matrix_${matrix.side}_${matrix.lanes}`, when: worth }, ...others];
+    // A pass over both operands goes before the product, so few k leave it no gain, and few tiles are behind split-K. NT has one order for
+    // all rows, so no choice but of tiles.
+    const gains = (s: Shape) => (software ? Math.min(s.m, s.n) >= TILE : Math.min(s.m, s.k) > TILE && squareTiles(s) >= WORTH_MATRICES);
+    const worth = (s: Shape) => form === 'nt' || gains(s);
+    const unpacked = `subgroup_matrix_${matrix.side}_${matrix.lanes}`;
+    const sized = sizesOf(matrix).map((size, at) => ({
+      variant: sizedName(size, matrix),
+      when: (s: Shape) => worth(s) && s.m > TILE && sizeFor(sizesOf(matrix), LEAST, matrix, s) === at,
+    }));
+    return [...(software ? [] : sized), { variant: unpacked, when: worth }, ...others];
   };
 
-const SPLIT: readonly Rule[] = [
-  { variant: 'split_k_16', when: (s: Shape) => squareTiles(s) * 4 < BUSY && s.k >= 1024 },
-  { variant: 'split_k_4', when: (s: Shape) => squareTiles(s) < BUSY && s.k >= 256 },
+/** NT adds in one order; of few outputs the tiles of common/staged.ts. */
+const ORDERED: readonly Rule[] = [
+  { variant: 'gemv', when: () => true },
+  { variant: 'tile_128x128', when: busy(128, 2) },
+  { variant: 'tile_64x64', when: busy(64) },
+  ...STAGED,
+  { variant: 'ragged_tile_128x128', when: busy(128, 2) },
+  { variant: 'ragged_tile_64x64', when: () => true },
 ];
 
-const HARDWARE: readonly Rule[] = [
+/** NN and TN are gradients: of few outputs split-K. */
+const FREE: readonly Rule[] = [
   { variant: 'gemv', when: () => true },
-  { variant: 'small_8x128', when: ({ m }: Shape) => m <= 8 },
-  { variant: 'small_16x64', when: ({ m }: Shape) => m <= 16 },
-  { variant: 'small_64x16', when: ({ n }: Shape) => n <= 16 },
-  { variant: 'small_32x32', when: (s: Shape) => squareTiles(s) < BUSY },
-  { variant: 'shared', when: () => true },
+  { variant: 'tile_128x128', when: busy(128, 2) },
+  { variant: 'tile_64x64', when: busy(64, 2) },
+  { variant: 'sliced_128x128', when: busy(128, 1 / SLICES) },
+  { variant: 'sliced_64x64', when: () => true },
+  { variant: 'ragged_tile_128x128', when: busy(128, 2) },
+  { variant: 'ragged_tile_64x64', when: busy(64, 2) },
+  { variant: 'ragged_sliced_128x128', when: busy(128, 1 / SLICES) },
+  { variant: 'ragged_sliced_64x64', when: () => true },
+  { variant: 'ragged_tile_64x64', when: () => true },
 ];
 
 /**

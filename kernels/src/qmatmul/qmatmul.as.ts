@@ -5,7 +5,7 @@
 // they lie. Every export serves every format, and qmatmul both forms: their numbers are its last arguments before lo and hi.
 import { finish } from '../common/epilogue.as';
 import { block, BLOCK_SCRATCH, KC, MC, MR, pack_rows, put1, WA, WB } from '../common/matmul_block.as';
-import { fma4, hsum4, TLS } from '../common/simd.as';
+import { fma4, halves4, hsum4, TLS } from '../common/simd.as';
 
 /** The same MB, NC and STRIP stand in qmatmul.ts, which counts the work items. */
 const MB: i32 = 288;
@@ -37,17 +37,6 @@ function row_bytes(format: i32, k: i32): usize {
 @inline
 function scale_bytes(format: i32, k: i32): usize {
   return format < INT8 ? 0 : (((<usize>k + GROUP - 1) / GROUP + 1) >> 1) << 2;
-}
-
-/** Four binary16, one per 32-bit lane, to f32: exact, subnormals, infinities and NaN included. */
-// @ts-ignore: decorator
-@inline
-function halves4(h: v128): v128 {
-  const magnitude = i32x4.shl(v128.and(h, i32x4.splat(0x7fff)), 13);
-  const special = i32x4.ge_s(magnitude, i32x4.splat(0x0f800000));
-  const value = f32x4.mul(magnitude, f32x4.splat(5.192296858534828e33)); // 2^112
-  const sign = i32x4.shl(v128.and(h, i32x4.splat(0x8000)), 16);
-  return v128.or(v128.or(value, sign), v128.and(special, i32x4.splat(0x7f800000)));
 }
 
 // @ts-ignore: decorator

@@ -4,7 +4,7 @@
  * around a control: rows on both sides of the few-rows paths (4) and of the blocks (6, 12, 36, 64, 288); columns around 8, 64; depth around the
  * padding (4, 8, 32), 16 and 256. Columns of a wider matrix: neighbours stay as they were. Bias, accumulate, c left unread. Epilogues with an
  * auxiliary operand after these, bit for bit the separate kernels; it is not read (NaN) where there is none.
- * Variants: the shapes of their tiles, bit for bit the default's; on hardware they spread the products of decoding over the device.
+ * Variants: the shapes of their tiles, infinities and NaN, where ordered bit for bit the default's; on hardware they spread the products of decoding over the device.
  * Gather: ids outside give zeros or are passed over. NN is the gradient of NT: finite differences. The layouts' bytes.
  */
 import { DEFAULT_VARIANT, EPILOGUE, type HostArray, type HostBuffers, type Params, pickVariant, variantOf } from '@eagrl/kernels';
@@ -88,8 +88,17 @@ for (const form of ['nt', 'nn'] as const) {
         ? EPILOGUES.map(([name, epilogue]) => of(`${name} m=290 n=70 k=70`, shape(form, 290, 70, 70, { epilogue })))
         : []),
     ]);
-    // What a variant brings is the shape of its tile, shown by one format; the layouts are the entry's own.
-    const shown = (variant: string) => dtype === 'int4' || [DEFAULT_VARIANT, 'staged_8x8'].includes(variant);
+    // What a variant brings is the shape of its tile, shown by one format; the layouts are the entry's own, but for matrix units, which f16 alone has.
+    const shown = (variant: string) =>
+      dtype === 'int4' || [DEFAULT_VARIANT, 'staged_8x8', 'tile_64x64'].includes(variant) || variant.startsWith('subgroup_matrix');
+    /** Infinity in a row of a, NaN in another; infinity in W. */
+    const hostile = (r: Random, p: Params): HostBuffers => {
+      const made = inputs(r, p);
+      made.a[0] = Number.POSITIVE_INFINITY;
+      made.a[made.a.length - 1] = Number.NaN;
+      if (dtype === 'f16') made.w[rowWords('f16', p.k)] = 0x3c007c00;
+      return made;
+    };
     const bitCases = [
       ...[3, 5, 40].map((m) => ({ title: `m=${m}`, params: shape(form, m, 70, 300), inputs })),
       { title: 'bias and accumulate m=37', params: shape(form, 37, 300, 70, { has_bias: 1, accumulate: 1 }), inputs },
@@ -105,6 +114,7 @@ for (const form of ['nt', 'nn'] as const) {
           [64, 65, 260],
         ].map(([m, n, k]) => of(`m=${m} n=${n} k=${k}`, shape(form, m, n, k))),
         of('bias and accumulate m=30', shape(form, 30, 41, 300, { has_bias: 1, accumulate: 1 })),
+        { ...of('infinity, NaN m=30', shape(form, 30, 41, 70)), inputs: hostile },
         of('columns of a wider matrix m=30', shape(form, 30, 41, 43, { lda: 50, ldc: 61 })),
         ...EPILOGUES.map(([epi, epilogue]) =>
           of(`bias, accumulate, ${epi} m=30`, shape(form, 30, 41, 300, { has_bias: 1, accumulate: 1, epilogue })),
@@ -127,7 +137,7 @@ test('on hardware the products of decoding are spread over many workgroups', () 
   expect(pick(8, 128, 896)).toBe('staged_8x8 16');
   expect(pick(16, 4864, 896)).toBe('staged_8x32 304');
   expect(pick(64, 4864, 896)).toBe('staged_32x32 304');
-  expect(pick(1900, 896, 896)).toBe('default 420');
+  expect(pick(1900, 896, 896)).toBe('tile_64x64 420');
   expect(pick(4, 896, 896)).toBe('default 112');
   expect(pick(8, 896, 896, true)).toBe('default 14');
 });

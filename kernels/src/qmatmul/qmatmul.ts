@@ -1,6 +1,24 @@
-import { type AdapterFacts, type Binding, ceilDiv, f32, grid1d, type KernelEntry, type KernelSpec, u32 } from '../common/spec.ts';
-import { STAGED, stagedVariants } from '../common/staged.ts';
+import { BLOCKS, busy } from '../common/blocks.ts';
+import { MATRICES, sizedName, sizeFor, type TileSize, tileBytes, tileOf } from '../common/matrices.ts';
+import {
+  type AdapterFacts,
+  type Binding,
+  ceilDiv,
+  f32,
+  grid1d,
+  type KernelEntry,
+  type KernelSpec,
+  type Rule,
+  type SubgroupMatrix,
+  u32,
+  type Variant,
+} from '../common/spec.ts';
+import { BUSY, STAGED, stagedVariants, tiles } from '../common/staged.ts';
+import { SUBGROUP_MATRIX } from '../common/variants.ts';
+import matrix8 from '../gen/qmatmul.matrix_8.wgsl.ts';
+import matrix16 from '../gen/qmatmul.matrix_16.wgsl.ts';
 import stagedNt from '../gen/qmatmul.staged_nt.wgsl.ts';
+import tile from '../gen/qmatmul.tile.wgsl.ts';
 import wasm from '../gen/qmatmul.wasm.ts';
 import wgsl from '../gen/qmatmul.wgsl.ts';
 import { rowWords, scaleWords, WEIGHT_TYPES, type WeightType } from './format.ts';
@@ -37,16 +55,85 @@ const NC = 64;
 const DIRECT_ROWS = 4;
 const STRIP = 32;
 
+type Outputs = Pick<Shape, 'm' | 'n' | 'k'>;
+
+/** As a product of m rows, n columns and k steps. */
+const outputsOf = (form: Form, { m, n, k }: Outputs): Outputs => (form === 'nt' ? { m, n, k } : { m, n: k, k: n });
+
 const weightBytes = (dtype: WeightType, n: number, k: number): number => 4 * n * (rowWords(dtype, k) + scaleWords(dtype, k));
 
 const weights = (dtype: WeightType): Binding => (dtype === 'f32' ? f32('w') : u32('w'));
 
-/** Beyond FEW rows the tile and these add in one order, so a choice by the number of rows does not show in any of them. */
-const forFewOutputs = (format: number): Pick<KernelEntry, 'variants' | 'rules' | 'shape'> => ({
-  variants: stagedVariants({ wgsl: stagedNt, entry: 'qmatmul_staged', constants: { format } }, ({ m }: Shape) => m > FEW),
-  rules: ({ software }: AdapterFacts) => (software ? [] : STAGED),
-  shape: ({ m, n, k }: Shape) => `${m}x${n}x${k}`,
-});
+/** The largest first. */
+const TILE_SIZES: readonly TileSize[] = [
+  { tall: 4, wide: 4, down: 4, across: 2, deep: 1, copies: 1 },
+  { tall: 2, wide: 2, down: 2, across: 2, deep: 1, copies: 1 },
+];
+/** Not where a matrix is less than a load of a subgroup. */
+const WHOLE = MATRICES.filter(({ side, lanes }) => lanes <= 2 * side);
+
+/** NN of f16 on matrix units: common/matrix_frozen.wgsl. A gradient, so its order of sums may go by shape. */
+function onMatrices(matrix: SubgroupMatrix, size: TileSize): Variant {
+  const { side, lanes } = matrix;
+  const module = { 8: matrix8, 16: matrix16 }[side] as string;
+  const [rows, columns] = tileOf(size, matrix);
+  const constants = { form: FORM.nn, lanes, ...size, parts_b: 1, b_along_columns: 1 };
+  return {
+    name: sizedName(size, matrix),
+    features: ['shader-f16', 'subgroups', SUBGROUP_MATRIX],
+    workgroupBytes: tileBytes(size, matrix, 2, 1) + 4 * rows,
+    matrix,
+    applies: ({ m }: Shape) => m > FEW,
+    ordered: false,
+    passes: [
+      { wgsl: module, entry: 'matrix_split', constants: { form: FORM.nn }, grid: ({ m }: Shape) => grid1d(ceilDiv(m, 4)) },
+      { wgsl: module, entry: 'matrix_frozen', constants, grid: ({ m, k }: Shape) => grid1d(ceilDiv(m, rows) * ceilDiv(k, columns)) },
+    ],
+    scratch: ({ m, n }: Shape) => 4 * m + ceilDiv(m, side) * side * ceilDiv(n, 2 * side) * 2 * side,
+  };
+}
+
+const blockTiles = (form: Form, format: number): readonly Variant[] =>
+  BLOCKS.map(({ rows, columns, size, constants }) => {
+    const grid = (s: Shape) => grid1d(tiles(rows, columns)(outputsOf(form, s)));
+    return {
+      name: `tile_${size}`,
+      applies: ({ m }: Shape) => m > FEW,
+      ordered: true,
+      passes: [{ wgsl: tile, entry: 'qmatmul_tile', constants: { form: FORM[form], format, ...constants }, grid }],
+    };
+  });
+
+/** Beyond FEW rows all of NT add in one order, so a choice by the number of rows does not show in any of them. */
+function choice(form: Form, dtype: WeightType): Required<Pick<KernelEntry, 'variants' | 'rules' | 'shape'>> {
+  const format = formatOf(dtype);
+  const many = ({ m }: Shape) => m > FEW;
+  const onUnits = form === 'nn' && dtype === 'f16';
+  const when = (rule: (s: Outputs) => boolean) => (s: Shape) => rule(outputsOf(form, s));
+  const tiled: readonly Rule[] = [
+    { variant: 'tile_128x128', when: when(busy(128, 2)) },
+    { variant: 'tile_64x64', when: form === 'nt' ? busy(64) : () => true },
+  ];
+  return {
+    variants: [
+      ...blockTiles(form, format),
+      ...(form === 'nt' ? stagedVariants({ wgsl: stagedNt, entry: 'qmatmul_staged', constants: { format } }, many) : []),
+      ...(onUnits ? WHOLE.flatMap((matrix) => TILE_SIZES.map((size) => onMatrices(matrix, size))) : []),
+    ],
+    rules: ({ software, matrix }: AdapterFacts) => {
+      if (software) return [];
+      const matrices =
+        onUnits && matrix
+          ? TILE_SIZES.map((size, at) => ({
+              variant: sizedName(size, matrix),
+              when: (s: Shape) => Math.min(s.m, s.k) >= TILE && sizeFor(TILE_SIZES, [BUSY], matrix, outputsOf(form, s)) === at,
+            }))
+          : [];
+      return [...matrices, ...tiled, ...(form === 'nt' ? STAGED : [])];
+    },
+    shape: ({ m, n, k }: Shape) => `${m}x${n}x${k}`,
+  };
+}
 
 function product(form: Form, dtype: WeightType): KernelEntry {
   const format = formatOf(dtype);
@@ -74,7 +161,7 @@ function product(form: Form, dtype: WeightType): KernelEntry {
       },
       { export: 'qmatmul_direct', constants: [format], work: (s: Shape) => (direct(s) ? ceilDiv(s.n, STRIP) : 0) },
     ],
-    ...(form === 'nt' && forFewOutputs(format)),
+    ...choice(form, dtype),
     flops: ({ m, n, k }: Shape) => 2 * m * n * k,
     bytes: (s: Shape) => {
       const outputs = 1 + (s.accumulate ? 1 : 0) + (s.epilogue ? 1 : 0);

@@ -1,0 +1,8 @@
+enable f16, subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+alias elem = f32;
+//!use common/matmul_io.wgsl
+const SIDE: u32 = 16u;
+//!use common/matrix_product.wgsl
+//!use common/epilogue.wgsl

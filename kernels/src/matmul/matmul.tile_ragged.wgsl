@@ -1,0 +1,100 @@
+alias elem = f32;
+//!use common/matmul_io.wgsl
+//!use common/block_tile.wgsl
+//!use common/matmul_place.wgsl
+// Tiles in workgroup memory (common/block_tile.wgsl) for any shape, number by number, for hardware; otherwise as matmul.tile.wgsl.
+
+@group(0) @binding(1) var<storage, read> a: array<elem>;
+@group(0) @binding(2) var<storage, read> b: array<elem>;
+@group(0) @binding(6) var<storage, read_write> parts: array<f32>;
+
+override form: u32 = 0u;
+override RUNS_A: bool = form != TN;
+override RUNS_B: bool = form == NT;
+
+fn rows_at(place: vec3u, i: u32, l: u32) -> vec4f {
+  if (l >= last) { return vec4f(); }
+  let at = l * k_step_a(form);
+  return vec4f(
+    f32(a[at + row_start(form, place.z, i)]), f32(a[at + row_start(form, place.z, i + 1u)]),
+    f32(a[at + row_start(form, place.z, i + 2u)]), f32(a[at + row_start(form, place.z, i + 3u)]),
+  );
+}
+
+fn columns_at(place: vec3u, j: u32, l: u32) -> vec4f {
+  if (l >= last) { return vec4f(); }
+  let at = l * k_step_b(form);
+  return vec4f(
+    f32(b[at + column_start(form, place.z, j)]), f32(b[at + column_start(form, place.z, j + 1u)]),
+    f32(b[at + column_start(form, place.z, j + 2u)]), f32(b[at + column_start(form, place.z, j + 3u)]),
+  );
+}
+
+fn block_a(place: vec3u, quad: u32, l: u32) -> mat4x4f {
+  let i = place.y + 4u * quad;
+  return mat4x4f(rows_at(place, i, l), rows_at(place, i, l + 1u), rows_at(place, i, l + 2u), rows_at(place, i, l + 3u));
+}
+
+fn block_b(place: vec3u, quad: u32, l: u32) -> mat4x4f {
+  let j = place.x + 4u * quad;
+  return mat4x4f(columns_at(place, j, l), columns_at(place, j, l + 1u), columns_at(place, j, l + 2u), columns_at(place, j, l + 3u));
+}
+
+fn put_row(z: u32, i: u32, j: u32, s: vec4f) {
+  put(z, i, j, s.x); finish(z, i, j);
+  put(z, i, j + 1u, s.y); finish(z, i, j + 1u);
+  put(z, i, j + 2u, s.z); finish(z, i, j + 2u);
+  put(z, i, j + 3u, s.w); finish(z, i, j + 3u);
+}
+
+fn put_block(z: u32, i: u32, j: u32, s: mat4x4f) {
+  put_row(z, i, j, s[0]);
+  put_row(z, i + 1u, j, s[1]);
+  put_row(z, i + 2u, j, s[2]);
+  put_row(z, i + 3u, j, s[3]);
+}
+
+@compute @workgroup_size(threads)
+fn matmul_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
+  let place = place_of(wid.x + wid.y * nwg.x);
+  if (place.w >= 1u) { return; } // the same for the whole workgroup
+  last = p.k;
+  let s = block_sums(place.xyz, 0u, p.k, t);
+  let at = place.xy + vec2u(block_column(t, 0u), block_row(t, 0u));
+  let far = place.xy + vec2u(block_column(t, 1u), block_row(t, 1u));
+  put_block(place.z, at.y, at.x, s.s00);
+  if (wide > 1u) { put_block(place.z, at.y, far.x, s.s01); }
+  if (tall > 1u) { put_block(place.z, far.y, at.x, s.s10); }
+  if (tall > 1u && wide > 1u) { put_block(place.z, far.y, far.x, s.s11); }
+}
+
+fn keep_row(slice: u32, z: u32, i: u32, j: u32, s: vec4f) {
+  if (i >= p.m) { return; }
+  let at = ((slice * p.batch + z) * p.m + i) * p.n + j;
+  if (j < p.n) { parts[at] = s.x; }
+  if (j + 1u < p.n) { parts[at + 1u] = s.y; }
+  if (j + 2u < p.n) { parts[at + 2u] = s.z; }
+  if (j + 3u < p.n) { parts[at + 3u] = s.w; }
+}
+
+fn keep_block(slice: u32, z: u32, i: u32, j: u32, s: mat4x4f) {
+  keep_row(slice, z, i, j, s[0]);
+  keep_row(slice, z, i + 1u, j, s[1]);
+  keep_row(slice, z, i + 2u, j, s[2]);
+  keep_row(slice, z, i + 3u, j, s[3]);
+}
+
+@compute @workgroup_size(threads)
+fn matmul_tile_slice(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
+  let place = place_of(wid.x + wid.y * nwg.x);
+  if (place.w >= slices) { return; } // the same for the whole workgroup
+  let end = slice_start(place.w + 1u);
+  last = end;
+  let s = block_sums(place.xyz, slice_start(place.w), end, t);
+  let at = place.xy + vec2u(block_column(t, 0u), block_row(t, 0u));
+  let far = place.xy + vec2u(block_column(t, 1u), block_row(t, 1u));
+  keep_block(place.w, place.z, at.y, at.x, s.s00);
+  if (wide > 1u) { keep_block(place.w, place.z, at.y, far.x, s.s01); }
+  if (tall > 1u) { keep_block(place.w, place.z, far.y, at.x, s.s10); }
+  if (tall > 1u && wide > 1u) { keep_block(place.w, place.z, far.y, far.x, s.s11); }
+}
