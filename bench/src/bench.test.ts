@@ -12,7 +12,8 @@ import * as kernels from '@eagrl/kernels';
 import { loadTuning, openDevice, ReferenceBackend } from '@eagrl/runtime';
 import { expect, test } from 'vitest';
 import { cases } from './cases/index.ts';
-import { copyCases, floorMs, fmaCases } from './floor/floor.ts';
+import { largeProduct } from './cases/models.ts';
+import { copyCases, floorMs, fmaCases, fmaSteps } from './floor/floor.ts';
 import type { Bar } from './lib/bars.ts';
 import { type BenchCase, titleOf } from './lib/case.ts';
 import { relativeRms } from './lib/check.ts';
@@ -92,24 +93,26 @@ test('a bar that is a share of a rate is of what took turns with its row', async
   }
 });
 
-/** Answers as the reference does, but for `wrong`; tells each round, of which it has as many as `rounds` says. */
-function scripted(events: string[], rounds: (entry: string) => number, wrong?: string): Provider {
-  const lane = (c: BenchCase, inputs: kernels.HostBuffers): Lane => ({
-    outputs: async () => {
-      const out = kernels.launchRef(c.spec, c.entry, inputs, c.params);
-      if (c.entry === wrong) for (const values of Object.values(out)) values[0] += 1e3;
-      return out as unknown as Record<string, Float32Array<ArrayBuffer>>;
-    },
-    prepare: async () => {},
-    round: async () => {
-      const before = events.filter((e) => e === c.entry).length;
-      if (before === rounds(c.entry)) return { wall: [], device: [] };
-      events.push(c.entry);
-      // Of the first round 1 ms, then 2 and so on; the probe ten times as long.
-      return { wall: [(c.spec.name === 'floor' ? 10 : 1) * (before + 1)], device: [] };
-    },
-    free: async () => {},
-  });
+/** Answers as the reference does, but for `wrong`; tells each round, of which it has as many as `rounds` says. A probe's first launch takes `probeMs`. */
+function scripted(events: string[], rounds: (entry: string) => number, wrong?: string, probeMs = (_: BenchCase) => 10): Provider {
+  const lane = (c: BenchCase, inputs: kernels.HostBuffers): Lane => {
+    let played = 0;
+    return {
+      outputs: async () => {
+        const out = kernels.launchRef(c.spec, c.entry, inputs, c.params);
+        if (c.entry === wrong) for (const values of Object.values(out)) values[0] += 1e3;
+        return out as unknown as Record<string, Float32Array<ArrayBuffer>>;
+      },
+      prepare: async () => {},
+      round: async () => {
+        if (played === rounds(c.entry)) return { wall: [], device: [] };
+        events.push(c.entry);
+        // Of the first round 1 ms, then 2 and so on; the probe's in proportion.
+        return { wall: [(c.spec.name === 'floor' ? probeMs(c) : 1) * ++played], device: [] };
+      },
+      free: async () => {},
+    };
+  };
   const provider = { name: 'wasm-1', backend: 'wasm', adapter: 'x', threads: 1, floorOf: undefined, peer: false };
   return { ...provider, place: async (c, inputs) => lane(c, inputs), close: async () => {} };
 }
@@ -125,6 +128,31 @@ test('a probe takes turns with its case, and their medians are of the same round
   expect(m.probes.map((p) => [p.case, p.time?.median])).toEqual([[fmaCases.plain, 15]]);
 });
 
+test('of a large product some rows are checked, all columns of them; it is left out on CPUs', async () => {
+  const c = largeProduct(128);
+  const run = async (row: number) => {
+    const provider = scripted([], () => 9);
+    const place: Provider['place'] = async (of, inputs) => {
+      const lane = (await provider.place(of, inputs)) as Lane;
+      const outputs = async () => {
+        const out = await lane.outputs();
+        out.c[128 * row + 127] += 1;
+        return out;
+      };
+      return { ...lane, outputs };
+    };
+    const [m] = await measure(c, [{ ...provider, place }], { ...QUICK, rounds: 1 });
+    return m.verdict.wrong;
+  };
+  const rows = new Set(c.sample?.rows);
+  const other = Array.from({ length: 128 }, (_, i) => i).find((i) => !rows.has(i)) as number;
+  expect(await run(c.sample?.rows[3] as number)).toMatch(/^c: relative RMS error/);
+  expect(await run(other)).toBeUndefined();
+  const session = { cases: [c], budget: QUICK, wanted: () => true, print: () => {} };
+  const { rows: none, leftOut } = await runCases({ ...session, providers: [scripted([], () => 9)] });
+  expect([none, leftOut]).toEqual([[], ['matmul/nn/f32/128x128x128/wasm-1']]);
+});
+
 test('a row has the time of its own work at the rate of its probe; a probe that is wrong ends the run', async () => {
   const c = cases.find((x) => titleOf(x) === 'matmul/nn/f32/512x512x512') as BenchCase;
   const session = { cases: [c], budget: { ...QUICK, rounds: 3 }, wanted: () => true, print: () => {} };
@@ -133,6 +161,31 @@ test('a row has the time of its own work at the rate of its probe; a probe that 
   expect(rows.map((r) => [r.median_ms, r.floor_ms, r.floor_share])).toEqual([[2, 26.67, null]]);
   const broken = runCases({ ...session, providers: [scripted([], () => 9, 'floor_fma')] });
   await expect(broken).rejects.toThrow(/^floor\/fma\/f32\/16384x128\/wasm-1: y: relative RMS error .*; no floor to compare with$/);
+});
+
+test('multiply-adds are measured on more of them where a launch takes less than a millisecond', async () => {
+  const c = cases.find((x) => titleOf(x) === 'matmul/nn/f32/64x64x64') as BenchCase;
+  const flops = (of: BenchCase) => of.spec.entries[of.entry].flops(of.params);
+  const gflops = async (probeMs: (probe: BenchCase) => number) => {
+    const provider = scripted([], () => 99, undefined, probeMs);
+    const { floors } = await runCases({
+      cases: [c],
+      budget: { ...QUICK, rounds: 1 },
+      wanted: () => true,
+      print: () => {},
+      providers: [{ ...provider, floorOf: 'wasm-1' }],
+    });
+    return floors['wasm-1'].gflops;
+  };
+  // A launch costs 10 us and the work its time at 50 TFLOP/s: the last step comes near, where the first says 14.
+  const near = await gflops((probe) => 0.01 + (probe.entry === 'floor_fma' ? flops(probe) / 5e10 : 10));
+  expect(near).toBeGreaterThan(49_000);
+  const asked: string[] = [];
+  await gflops((probe) => {
+    if (probe.entry === 'floor_fma') asked.push(probe.shape);
+    return probe.shape === '16384x128' ? 0.9 : 1;
+  });
+  expect(asked).toEqual(['16384x128', '262144x128']);
 });
 
 test('--tune measures what has variants, says so and saves the choice', async () => {
@@ -205,7 +258,7 @@ test.each([
   [['--compare', 'no_such.jsonl'], 'no_such.jsonl: no such file'],
   [['--tune', '0'], 'expected seconds'],
   [['--tune', '1', '--device', 'wasm'], 'has one way to compute'],
-  [['--tune', '1', '--filter', 'swiglu'], 'no row of this run has this'],
+  [['--tune', '1', '--filter', 'mcts'], 'no row of this run has this'],
 ])('%s is refused', async (argv, message) => {
   const { code, out, err } = await run(argv);
   expect([code, out]).toEqual([2, []]);
@@ -222,7 +275,7 @@ test('the probes give what the reference gives, with every copy size and on one 
     own('wasm-1', await openDevice({ device: 'wasm', threads: 1 })),
     own('wasm-2', await openDevice({ device: 'wasm', threads: 2 })),
   ];
-  for (const c of [...copyCases.flatMap(({ plain, wide }) => [plain, wide]), ...Object.values(fmaCases)]) {
+  for (const c of [...copyCases.flatMap(({ plain, wide }) => [plain, wide]), ...Object.values(fmaCases), fmaSteps[1].plain]) {
     for (const m of await measure(c, providers, QUICK)) {
       expect(m.verdict, titleOf(c)).toEqual({ relErr: 0, wrong: undefined });
       expect(m.time?.best, titleOf(c)).toBeGreaterThan(0);

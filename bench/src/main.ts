@@ -8,7 +8,7 @@ import { type BenchCase, titleOf } from './lib/case.ts';
 import { compare, comparisonLines, holds } from './lib/compare.ts';
 import { commit, machine, repository, versions } from './lib/machine.ts';
 import { commandOf, type Extent, type Options, parseOptions, USAGE, UsageError } from './lib/options.ts';
-import { openBackends, own, type Provider } from './lib/provider.ts';
+import { heated, heatOf, isHardware, openBackends, own, type Provider } from './lib/provider.ts';
 import { type PeerStatus, type Receipt, ReceiptError, readReceipt, writeReceipt } from './lib/receipt.ts';
 import { noiseNote } from './lib/report.ts';
 import { runCases } from './lib/session.ts';
@@ -102,27 +102,28 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
   const backends = await openBackends(devices, extent === 'full');
   const ours = [...backends].map(([name, backend]) => own(name, backend));
   const peers = await openPeers(options.peers, devices, print);
-  const providers: Provider[] = [...ours, ...peers.providers];
+  const heat = heatOf(backends);
+  const providers: Provider[] = [...ours, ...peers.providers].map((p) => (heat && isHardware(p) ? heated(p, heat) : p));
   const budget = BUDGETS[extent];
-  const { floors, rows: kernelRows, leftOut } = await runCases({ cases: chosen, providers, budget, wanted, print });
-  const { rows: workRows, counts } = await runWorkloads(works, { backends, peers: peers.providers, wanted, floors, budget, print });
-  const rows = [...kernelRows, ...workRows];
+  const { floors, rows: kernelRows, leftOut: longLaunches } = await runCases({ cases: chosen, providers, budget, wanted, print });
+  const work = await runWorkloads(works, { backends, peers: peers.providers, heat, wanted, floors, budget, print });
+  const rows = [...kernelRows, ...work.rows];
   for (const p of providers) await p.close();
 
-  const bars = barsOf({ rows, counts });
+  const bars = barsOf({ rows, counts: work.counts });
   for (const bar of bars) print(barLine(bar));
   const note = noiseNote(rows);
   if (note) print(note);
   const run = {
     date,
     machine: machine(),
-    commit: commit(),
+    commit: commit() ?? options.commit ?? null,
     command: commandOf(argv),
     versions: versions(peers.status),
     workload: `${extent}: ${chosen.length} kernel cases, ${works.length} workloads, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms; took ${Math.round((Date.now() - Date.parse(date)) / 1e3)} s`,
     floors,
     peers: peers.status,
-    leftOut,
+    leftOut: [...longLaunches, ...work.leftOut],
   };
   const receipt: Receipt = { run, rows, bars };
   if (options.receipt) print(`receipt: ${saveReceipt(receipt)}`);

@@ -1,5 +1,5 @@
-/** Products with frozen matrices in fewer bits: the policy's up projection forward and backward, one decode step, and a lookup. */
-import { qmatmul, WEIGHT_TYPES, type WeightType } from '@eagrl/kernels';
+/** Products with frozen matrices in fewer bits: the policy's up projection forward and backward, one decode step, and a lookup; and of two f16 matrices. */
+import { matmulF16, qmatmul, WEIGHT_TYPES, type WeightType } from '@eagrl/kernels';
 import { encodeRows } from '@eagrl/runtime';
 import type { BenchCase, Draw } from '../lib/case.ts';
 
@@ -42,9 +42,16 @@ const lookup = (dtype: WeightType): BenchCase =>
     inputs: (d: Draw) => ({ y: new Float32Array(T * K), ids: d.ints(T, N), ...stored(d, dtype, N, K) }),
   }) as BenchCase;
 
-export const frozen: readonly BenchCase[] = WEIGHT_TYPES.flatMap((dtype) => [
-  product('nt', dtype, T),
-  product('nn', dtype, T),
-  product('nt', dtype, 1, 'normal'),
-  lookup(dtype),
-]);
+const halves = {
+  spec: matmulF16,
+  entry: 'matmul_f16_nt',
+  dtype: 'f16',
+  shape: `${T}x${N}x${K}`,
+  params: { m: T, n: N, k: K },
+  inputs: (d: Draw) => ({ a: stored(d, 'f16', T, K).w, b: stored(d, 'f16', N, K).w }),
+} as BenchCase;
+
+export const frozen: readonly BenchCase[] = [
+  ...WEIGHT_TYPES.flatMap((dtype) => [product('nt', dtype, T), product('nn', dtype, T), product('nt', dtype, 1, 'normal'), lookup(dtype)]),
+  halves,
+];

@@ -3,8 +3,8 @@
  * 4864. Qwen2.5-1.5B: hidden 1536, 12 heads over 2 of 128, MLP 8960 (config.json of the two). 512 tokens. The LM head over 151,936
  * words is left out: one f64 copy of its weight, for the reference, is 1 GB.
  */
-import { attention, crossEntropy, rmsnorm } from '@eagrl/kernels';
-import type { BenchCase } from '../lib/case.ts';
+import { attention, crossEntropy, type HostBuffers, rmsnorm } from '@eagrl/kernels';
+import { type BenchCase, Draw, rowsOf } from '../lib/case.ts';
 import { product, softmaxForward } from './policy.ts';
 import { update } from './training.ts';
 
@@ -24,6 +24,17 @@ function attend(heads: number, kvHeads: number, headDim: number): BenchCase {
     }),
     from: 'full',
   };
+}
+
+/** Rows of a product that are checked. */
+const CHECKED = 64;
+
+/** A product as large as a GPU wants it; the f64 reference would take minutes for more than some rows. */
+export function largeProduct(n: number): BenchCase {
+  const c = product('nn', n, n, n, 'full');
+  const rows = [...new Draw('rows of a large product').ints(CHECKED, n)];
+  const inputs = ({ a, ...all }: HostBuffers) => ({ ...all, a: rowsOf(a, rows, n), c: new Float32Array(CHECKED * n) });
+  return { ...c, hardwareOnly: true, sample: { output: 'c', width: n, rows, params: { ...c.params, m: CHECKED }, inputs } };
 }
 
 const norm = (rows: number, cols: number, from: 'normal' | 'full'): BenchCase => ({
@@ -57,6 +68,7 @@ const large: BenchCase[] = [
 export const models: readonly BenchCase[] = [
   ...[64, 128, 256].map((n) => product('nn', n, n, n)),
   product('nn', 2048, 2048, 2048, 'full'),
+  largeProduct(4096),
   // Qwen2.5-0.5B: up, down, the gradient of up's weight, one decode step of 16 rows.
   product('nt', T, 4864, 896, 'full'),
   product('nt', T, 896, 4864, 'full'),

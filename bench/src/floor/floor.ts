@@ -108,16 +108,27 @@ export function heldBytes({ spec, entry: name, params }: BenchCase): number {
   return entry.bindings.reduce((sum, b) => sum + 4 * need[b.name], 0);
 }
 
-const fmaCase = (entry: string, items: number): BenchCase => ({
+const fmaCase = (entry: string, items: number, iters: number): BenchCase => ({
   spec: floor,
   entry,
-  shape: `${items}x128`,
-  params: { items, iters: 128, a: 0.5, b: 1 },
+  shape: `${items}x${iters}`,
+  params: { items, iters, a: 0.5, b: 1 },
   inputs: () => ({}),
 });
 
-/** Enough threads for a large GPU; 0.2 GFLOP, which one core does in some milliseconds. What every backend runs, and what WebGPU tries as well. */
-export const fmaCases = { plain: fmaCase('floor_fma', 16_384), scalar: fmaCase('floor_fma_scalar', 65_536) };
+/** `more` times as many threads, each `longer` times as long. What every backend runs, and what WebGPU tries as well. */
+const fmaPair = (more: number, longer: number) => ({
+  plain: fmaCase('floor_fma', 16_384 * more, 128 * longer),
+  scalar: fmaCase('floor_fma_scalar', 65_536 * more, 128 * longer),
+});
+
+/**
+ * 0.2 GFLOP, which one core does in some milliseconds; then, for what does that in less than SHORT_MS, 3.2 and 52. A GPU of 50 TFLOP/s would be
+ * done with the first in 4 us, less than a launch costs, and has more threads than the first gives it.
+ */
+export const fmaSteps = [fmaPair(1, 1), fmaPair(16, 1), fmaPair(16, 16)] as const;
+export const [fmaCases] = fmaSteps;
+export const SHORT_MS = 1;
 
 export interface Floor {
   /** Ascending in bytes; each the faster of its copies. */

@@ -37,7 +37,7 @@ const grid = (figures: readonly string[]) => (figures.join('') === '' ? '' : `<d
 function peers(rows: readonly Row[]): string {
   const groups = new Map<string, Row[]>();
   for (const r of rows) {
-    const key = `${caseOf(r)}, ${r.backend === 'webgpu' ? 'WebGPU' : 'CPU'}`;
+    const key = `${caseOf(r)}, ${r.backend === 'wasm' || r.backend === 'cpu' ? 'CPU' : 'WebGPU'}`;
     groups.set(key, [...(groups.get(key) ?? []), r]);
   }
   return grid(

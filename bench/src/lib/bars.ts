@@ -23,6 +23,8 @@ export interface StepCounts {
   readonly name: string;
   readonly submits: number;
   readonly buffersCreated: number;
+  /** On a GPU: what share of the step's time the host needs to queue it. */
+  readonly hostShare?: number;
 }
 
 const make = (name: string, ratio: number, rule: Bar['rule'], bar: number): Bar => ({
@@ -44,9 +46,10 @@ const time = (row: Row | undefined): number | undefined => row?.median_ms ?? und
 
 /** What a training step may cost the queue, by the workload's own counters. */
 function stepBars({ counts }: Evidence): Bar[] {
-  return counts.flatMap(({ name, submits, buffersCreated }) => [
+  return counts.flatMap(({ name, submits, buffersCreated, hostShare }) => [
     make(`${name}: submits per step`, submits, '<=', 4),
     make(`${name}: buffers created after the second step`, buffersCreated, '<=', 0),
+    ...(hostShare === undefined ? [] : [make(`${name}: encoding share of a step`, hostShare, '<=', 0.1)]),
   ]);
 }
 
@@ -153,11 +156,31 @@ function attentionBars({ rows }: Evidence): Bar[] {
   });
 }
 
+/** The largest product beside cuBLAS, f32 without tensor cores on both sides. */
+function cublasBars({ rows }: Evidence): Bar[] {
+  const large = timed(rows, 'matmul', 'nn', '4096x4096x4096');
+  const [ours, theirs] = ['webgpu', 'torch-cuda'].map((provider) => large.find((r) => r.provider === provider));
+  const [a, b] = [time(theirs), time(ours)];
+  return ours && a !== undefined && b !== undefined ? [make(`matmul 4096^3, ${ours.adapter}: share of cuBLAS f32`, a / b, '>=', 0.7)] : [];
+}
+
+const GPT2_MEDIUM_MS = 190;
+
+/** What torchlette says of a step of GPT-2-Medium on an A100. */
+function largeStepBars({ rows }: Evidence): Bar[] {
+  const steps = rows.filter((r) => r.pass === 'gpt2-medium' && r.provider === 'webgpu' && r.median_ms !== null);
+  return steps.map(({ median_ms }) =>
+    make('GPT-2-Medium shape, 512 tokens: milliseconds per step', median_ms ?? Number.NaN, '<=', GPT2_MEDIUM_MS),
+  );
+}
+
 export const barsOf = (evidence: Evidence): Bar[] => [
   ...matmulBars(evidence),
   ...bandwidthBars(evidence),
   ...attentionBars(evidence),
   ...decoderBars(evidence),
+  ...cublasBars(evidence),
+  ...largeStepBars(evidence),
   ...stepBars(evidence),
 ];
 

@@ -1,5 +1,5 @@
 /** One row of the bench table, and the seeded numbers it is fed with. */
-import type { HostBuffers, KernelSpec, Params } from '@eagrl/kernels';
+import type { HostArray, HostBuffers, KernelSpec, Params } from '@eagrl/kernels';
 import { normals, streamOf, uniforms } from '@eagrl/runtime';
 
 type F32 = Float32Array<ArrayBuffer>;
@@ -19,8 +19,31 @@ export interface BenchCase {
    * would leave the range of normal f32 numbers. Arithmetic on zeros takes as long as on any other normal number.
    */
   readonly steady?: readonly string[];
+  /** Too large for the reference as a whole: it computes some rows of the output, all by the case made of them. */
+  readonly sample?: RowSample;
+  /** Left out on what is no GPU. */
+  readonly hardwareOnly?: boolean;
   /** `normal`: left out by --quick; `full`: only with --full. Default: always. */
   readonly from?: 'normal' | 'full';
+}
+
+/** Some rows of the output, and the entry's params and inputs that give them alone. */
+export interface RowSample {
+  readonly output: string;
+  /** Elements of a row. */
+  readonly width: number;
+  readonly rows: readonly number[];
+  readonly params: Params;
+  readonly inputs: (all: HostBuffers) => HostBuffers;
+}
+
+/** Rows of a flat matrix, one after the other. */
+export function rowsOf<T extends HostArray>(matrix: T, rows: readonly number[], width: number): T {
+  const out = matrix.slice(0, rows.length * width) as T;
+  rows.forEach((row, i) => {
+    out.set(matrix.subarray(row * width, (row + 1) * width), i * width);
+  });
+  return out;
 }
 
 /**

@@ -172,12 +172,38 @@ describe('bars', () => {
     expect(barOf(rows.slice(0, 1), 'tiny decoder')).toBeUndefined();
   });
 
+  test('a step of a large decoder: of ours, in milliseconds', () => {
+    const step = {
+      kernel: 'step',
+      pass: 'gpt2-medium',
+      shape: '1x512x1024',
+      backend: 'webgpu',
+      adapter: 'nvidia-h200 (NVIDIA: 580)',
+    } as const;
+    const rows = [
+      row({ ...step, provider: 'torch-cuda', backend: 'cuda', median_ms: 50 }),
+      row({ ...step, provider: 'webgpu', median_ms: 200 }),
+    ];
+    expect(barsOf({ rows, counts: [] })).toEqual([
+      { name: 'GPT-2-Medium shape, 512 tokens: milliseconds per step', ratio: 200, rule: '<=', bar: 190, pass: false },
+    ]);
+  });
+
+  test('a large product beside cuBLAS', () => {
+    const large = { ...square, shape: '4096x4096x4096', adapter: 'a card' } as const;
+    const rows = [row({ ...large, provider: 'webgpu', median_ms: 4 }), row({ ...large, provider: 'torch-cuda', median_ms: 2.7 })];
+    expect(barOf(rows, 'matmul 4096^3, a card: share of cuBLAS f32')).toMatchObject({ ratio: 0.675, bar: 0.7, pass: false });
+    expect(barsOf({ rows: rows.slice(0, 1), counts: [] })).toEqual([]);
+  });
+
   test('counts of a training step', () => {
     const counts = [{ name: 'step, webgpu', submits: 5, buffersCreated: 0 }];
     expect(barsOf({ rows: [], counts }).map((b) => [b.ratio, b.bar, b.pass])).toEqual([
       [5, 4, false],
       [0, 0, true],
     ]);
+    const encoding = barsOf({ rows: [], counts: [{ ...counts[0], hostShare: 0.2 }] }).find((b) => b.name.includes('encoding share'));
+    expect(encoding).toMatchObject({ ratio: 0.2, rule: '<=', bar: 0.1, pass: false });
   });
 
   test('no bar without a probe that took turns with the row', () => {

@@ -1,6 +1,6 @@
 /** Check, then time: one case on every provider, and what takes turns with it. */
-import { entryOf, launchRef } from '@eagrl/kernels';
-import { type BenchCase, Draw, titleOf } from './case.ts';
+import { entryOf, type HostArray, launchRef } from '@eagrl/kernels';
+import { type BenchCase, Draw, rowsOf, titleOf } from './case.ts';
 import { check, type Verdict } from './check.ts';
 import type { Lane, Provider } from './provider.ts';
 import { type Budget, type Samples, summary, type Time } from './time.ts';
@@ -77,7 +77,7 @@ async function place(
     known.set(titleOf(of), data);
     const lane = await provider.place(of, data.inputs);
     if (!lane) return undefined;
-    const verdict = check(entryOf(of.spec, of.entry), await lane.outputs(), data.want);
+    const verdict = check(entryOf(of.spec, of.entry), checked(of, await lane.outputs()), data.want);
     if (verdict.wrong) await lane.free();
     else await lane.prepare(budget);
     return { case: of, verdict, lane: verdict.wrong ? undefined : lane, wall: [], device: [] };
@@ -104,8 +104,14 @@ async function place(
 
 function expected(c: BenchCase) {
   const inputs = c.inputs(new Draw(titleOf(c)));
-  return { inputs, want: launchRef(c.spec, c.entry, inputs, c.params) };
+  const { sample } = c;
+  const want = sample ? launchRef(c.spec, c.entry, sample.inputs(inputs), sample.params) : launchRef(c.spec, c.entry, inputs, c.params);
+  return { inputs, want };
 }
+
+/** Of a sampled output the rows that the reference has. */
+const checked = ({ sample }: BenchCase, got: Readonly<Record<string, HostArray>>): Readonly<Record<string, HostArray>> =>
+  sample ? { ...got, [sample.output]: rowsOf(got[sample.output], sample.rows, sample.width) } : got;
 
 /** From another one each time. False: the time of one is used up, and the round counts for none, so that all medians are of the same rounds. */
 async function playRound(runs: readonly Running[], round: number, settleMs: number): Promise<boolean> {

@@ -17,6 +17,8 @@ export interface Options {
   readonly compare: string | undefined;
   /** Where the HTML report goes. */
   readonly html: string | undefined;
+  /** What a receipt says where there is no checkout to ask. */
+  readonly commit: string | undefined;
   /** Seconds to measure kernel variants for; undefined: an ordinary run. */
   readonly tune: number | undefined;
   readonly help: boolean;
@@ -35,6 +37,7 @@ export const USAGE = `npm run bench -- [flags]      times every kernel, after ch
   --receipt         write the receipt to bench/results/<date>-<commit>.jsonl; --full does so by itself
   --html FILE       write a report with plots
   --compare FILE    a receipt: faster, same or slower than it beyond the noise
+  --commit HASH     what the receipt says in a copy that is no checkout
   --tune SECONDS    instead of a run: measure the variants of the shapes on the WebGPU device, save the choice for loadTuning
   --help            this text
 
@@ -50,6 +53,7 @@ const FLAGS = {
   receipt: { type: 'boolean' },
   html: { type: 'string' },
   compare: { type: 'string' },
+  commit: { type: 'string' },
   tune: { type: 'string' },
   help: { type: 'boolean' },
 } as const;
@@ -60,10 +64,8 @@ const FILES: ReadonlySet<string> = new Set(['--html', '--compare']);
 /** The command as a receipt and a report give it to others: files by their names, without the folders of this machine. */
 export function commandOf(argv: readonly string[]): string {
   const named = argv.map((arg, i) => {
-    const [flag, value] =
-      arg.startsWith('--') && arg.includes('=') ? [arg.slice(0, arg.indexOf('=')), arg.slice(arg.indexOf('=') + 1)] : [];
-    if (flag !== undefined && value !== undefined) return FILES.has(flag) ? `${flag}=${basename(value)}` : arg;
-    return FILES.has(argv[i - 1]) ? basename(arg) : arg;
+    const [, flag, value] = /^(--\w+)=(.*)$/s.exec(arg) ?? [arg, argv[i - 1], arg];
+    return FILES.has(flag) ? `${arg.slice(0, arg.length - value.length)}${basename(value)}` : arg;
   });
   return ['npm run bench --', ...named].join(' ');
 }
@@ -86,6 +88,7 @@ export function parseOptions(argv: readonly string[]): Options {
     receipt: rest.receipt ?? full,
     compare: rest.compare,
     html: rest.html,
+    commit: rest.commit,
     tune: rest.tune === undefined ? undefined : parseSeconds(rest.tune),
     help: rest.help ?? false,
   };

@@ -1,7 +1,8 @@
 /** Who computes: the runtime's backends, and the peers beside them. */
 import { entryOf, type HostArray, type HostBuffers } from '@eagrl/kernels';
-import { type Backend, openDevice } from '@eagrl/runtime';
+import { type Backend, isSoftwareName, openDevice } from '@eagrl/runtime';
 import type { BenchCase } from './case.ts';
+import { heater } from './heat.ts';
 import { Placed } from './placed.ts';
 import { type Budget, prepare, type Samples } from './time.ts';
 
@@ -33,6 +34,10 @@ export interface Provider {
   close(): Promise<void>;
 }
 
+/** Whether it computes on a GPU. */
+export const isHardware = ({ backend, adapter }: Pick<Provider, 'backend' | 'adapter'>): boolean =>
+  (backend === 'webgpu' || backend === 'cuda') && !isSoftwareName(adapter);
+
 class OwnLane implements Lane {
   readonly #placed: Placed;
   #round: (() => Promise<Samples>) | undefined;
@@ -59,6 +64,28 @@ class OwnLane implements Lane {
   async free(): Promise<void> {
     this.#placed.free();
   }
+}
+
+/** The same, of a GPU at full clock: `heat` goes before whatever takes samples. */
+export function heated<P extends Provider>(provider: P, heat: () => Promise<void>): P {
+  const place = async (c: BenchCase, inputs: HostBuffers): Promise<Lane | undefined> => {
+    const lane = await provider.place(c, inputs);
+    return (
+      lane && {
+        outputs: () => lane.outputs(),
+        prepare: (budget) => heat().then(() => lane.prepare(budget)),
+        round: () => heat().then(() => lane.round()),
+        free: () => lane.free(),
+      }
+    );
+  };
+  return { ...provider, place };
+}
+
+/** Of the hardware among backends that wants it before samples. */
+export function heatOf(backends: OwnBackends): (() => Promise<void>) | undefined {
+  const gpu = [...backends.values()].find(({ info }) => isHardware(info));
+  return gpu && heater(gpu);
 }
 
 /** The runtime's backend as a provider. */

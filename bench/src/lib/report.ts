@@ -12,7 +12,7 @@ export interface Row {
   readonly shape: string;
   /** wasm-1, wasm or webgpu; a peer's name before it. */
   readonly provider: string;
-  /** wasm, webgpu or, for native libraries, cpu. */
+  /** wasm, webgpu or, for native libraries, cpu or cuda. */
   readonly backend: string;
   readonly adapter: string;
   readonly threads: number;

@@ -1,9 +1,9 @@
 /** One run: floors, then every case on every provider. Knows neither Node nor the DOM. */
-import { copyCases, type Floor, floorMs, fmaCases, heldBytes, launchesOf } from '../floor/floor.ts';
+import { copyCases, type Floor, floorMs, fmaSteps, heldBytes, launchesOf, SHORT_MS } from '../floor/floor.ts';
 import { probesOf } from './bars.ts';
 import { type BenchCase, titleOf } from './case.ts';
 import { type Measured, measure } from './measure.ts';
-import type { Provider } from './provider.ts';
+import { isHardware, type Provider } from './provider.ts';
 import { HEADER, lineOf, type Row, rowOf } from './report.ts';
 import type { Budget, Time } from './time.ts';
 
@@ -36,7 +36,7 @@ const INCREDIBLE = 2;
 export async function runCases({ cases, providers, budget, wanted, print }: Session): Promise<Outcome> {
   const floors = await measureFloors(
     providers.filter((p) => p.floorOf === p.name),
-    cases.filter((c) => providers.some((p) => wanted(`${titleOf(c)}/${p.name}`))),
+    cases.filter((c) => providers.some((p) => wanted(`${titleOf(c)}/${p.name}`) && !(c.hardwareOnly && !isHardware(p)))),
     budget,
     print,
   );
@@ -48,6 +48,7 @@ export async function runCases({ cases, providers, budget, wanted, print }: Sess
     const asked = providers.filter((p) => wanted(`${titleOf(c)}/${p.name}`));
     const tooLong = asked.filter((p) => {
       const floor = floorOf(p);
+      if (c.hardwareOnly && !isHardware(p)) return true;
       return p.backend === 'webgpu' && floor !== undefined && floorMs(floor, c) > LONGEST_MS;
     });
     leftOut.push(...tooLong.map((p) => `${titleOf(c)}/${p.name}`));
@@ -60,7 +61,8 @@ export async function runCases({ cases, providers, budget, wanted, print }: Sess
       print(lineOf(row));
     }
   }
-  if (leftOut.length > 0) print(`left out, ${LONGEST_MS} ms a launch or more even at the adapter's best rate: ${leftOut.join(', ')}`);
+  if (leftOut.length > 0)
+    print(`left out, work for GPUs (${LONGEST_MS} ms a launch or more at the best rate of a CPU): ${leftOut.join(', ')}`);
   return { floors, rows, leftOut };
 }
 
@@ -84,7 +86,7 @@ function probedMs(c: BenchCase, { provider, probes }: Measured): number | undefi
   return Math.min(...probes.map((p) => launchesOf(p.case, c) * timeOf(p.case, { provider, ...p }).median));
 }
 
-/** Of copies, up to the first that is as large as the largest case. */
+/** Of copies, up to the first that is as large as the largest case; of multiply-adds, up to the first that takes SHORT_MS. */
 async function measureFloors(
   providers: readonly Provider[],
   cases: readonly BenchCase[],
@@ -109,12 +111,15 @@ async function measureFloors(
     for (const [p, gbps] of best) copies.get(p)?.push({ bytes, gbps });
   }
   const gflops = new Map<Provider, number>();
-  for (const [c, on] of [
-    [fmaCases.plain, providers],
-    [fmaCases.scalar, onWebgpu],
-  ] as const) {
-    const flops = c.spec.entries[c.entry].flops(c.params);
-    for (const m of await measure(c, on, budget)) gflops.set(m.provider, Math.max(gflops.get(m.provider) ?? 0, rate(c, flops, m)));
+  for (const form of ['plain', 'scalar'] as const) {
+    let on = form === 'plain' ? providers : onWebgpu;
+    for (const { [form]: c } of fmaSteps) {
+      if (on.length === 0) break;
+      const measured = await measure(c, on, budget);
+      const flops = c.spec.entries[c.entry].flops(c.params);
+      for (const m of measured) gflops.set(m.provider, Math.max(gflops.get(m.provider) ?? 0, rate(c, flops, m)));
+      on = measured.filter((m) => timeOf(c, m).best < SHORT_MS).map((m) => m.provider);
+    }
   }
   const floors: Record<string, Floor> = {};
   for (const p of providers) {

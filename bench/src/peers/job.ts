@@ -3,7 +3,7 @@ import type { HostBuffers, Params } from '@eagrl/kernels';
 import type { BenchCase } from '../lib/case.ts';
 import type { Launch } from '../lib/time.ts';
 
-export type Kind = 'wasm' | 'webgpu' | 'cpu';
+export type Kind = 'wasm' | 'webgpu' | 'cpu' | 'cuda';
 
 export interface OpenOptions {
   readonly kind: Kind;
@@ -45,11 +45,17 @@ const OUTPUT: Readonly<Record<string, string>> = {
   softmax_fwd: 'y',
   rmsnorm_fwd: 'y',
   attention_fwd: 'o',
-  decoder_step: 'losses',
 };
 
-/** Name of the binding that the peer's output is compared with; undefined where no peer is asked. */
-export const outputOf = ({ entry }: Pick<BenchCase, 'entry'>): string | undefined => OUTPUT[entry];
+/** And what one library alone is asked for. */
+const MORE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'jax-js': { decoder_step: 'losses' },
+  torch: { adamw: 'param', cross_entropy: 'logits', cross_entropy_fwd: 'losses', large_decoder_step: 'figures' },
+};
+
+/** Name of the binding that the peer's output is compared with; undefined where this library is not asked. */
+export const outputOf = ({ entry }: Pick<BenchCase, 'entry'>, library: string): string | undefined =>
+  OUTPUT[entry] ?? MORE[library]?.[entry];
 
 export interface AttentionShape {
   readonly tokens: number;

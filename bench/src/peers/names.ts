@@ -8,5 +8,6 @@ export const PEERS = [
   'ort-web-webgpu',
   'ort-node-cpu',
   'ort-node-webgpu',
+  'torch-cuda',
 ] as const;
 export type PeerName = (typeof PEERS)[number];

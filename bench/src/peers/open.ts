@@ -14,7 +14,7 @@ export interface OpenPeers {
 }
 
 /**
- * Peers on the devices of the run: on WebGPU the same adapter, on WebAssembly one thread and, where the peer has threads in Node,
+ * Peers on the devices of the run: on WebGPU the same adapter, CUDA beside the machine's own, on WebAssembly one thread and, where the peer has threads in Node,
  * all cores. One that does not load is reported and takes no part.
  * @throws PeersMissing when their packages are not installed.
  */
@@ -24,8 +24,9 @@ export async function openPeers(
   print: (line: string) => void,
 ): Promise<OpenPeers> {
   const gpu = devices.find((d) => d.startsWith('webgpu'));
-  const chosen = names.filter((name) => (name.endsWith('webgpu') ? gpu !== undefined : devices.includes('wasm')));
-  if (chosen.length > 0 && !existsSync(new URL('bench/peers/node_modules/', repository))) {
+  const runs: Readonly<Record<string, boolean>> = { webgpu: gpu !== undefined, cuda: gpu === 'webgpu' };
+  const chosen = names.filter((name) => runs[name.slice(name.lastIndexOf('-') + 1)] ?? devices.includes('wasm'));
+  if (chosen.some((name) => name !== 'torch-cuda') && !existsSync(new URL('bench/peers/node_modules/', repository))) {
     throw new PeersMissing('the peers are not installed; run npm run bench:peers, or use --peers none');
   }
   const providers: PeerProvider[] = [];

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { adapterName } from '@eagrl/runtime';
 import { platform } from '@eagrl/runtime/node';
 import { repository } from '../lib/machine.ts';
 
@@ -30,8 +31,7 @@ export async function provideWebgpu(software: boolean): Promise<string> {
   const navigator = { gpu, userAgent: 'node', hardwareConcurrency: platform.parallelism, platform: process.platform, language: 'en' };
   Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
   takeSharedMemory();
-  const { description, device, architecture, vendor } = adapter.info;
-  return description || device || architecture || vendor;
+  return adapterName(adapter.info);
 }
 
 /**

@@ -3,9 +3,11 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { HostArray } from '@eagrl/kernels';
+import { repository } from '../lib/machine.ts';
 import type { Lane, Provider } from '../lib/provider.ts';
 import type { Budget, Samples } from '../lib/time.ts';
 import { type Job, type Kind, type Opened, type OpenOptions, outputOf } from './job.ts';
+import { spawnPeer } from './lines.ts';
 import type { PeerName } from './names.ts';
 
 export type Request =
@@ -19,29 +21,48 @@ export interface Reply {
   readonly error?: string;
 }
 
+/** A peer's process, and how it is talked to. */
+export interface PeerChild {
+  readonly child: ChildProcess;
+  send(request: Request): void;
+  onReply(listener: (reply: Reply) => void): void;
+}
+
+/** A library of JavaScript, loaded by host.ts. */
+function forkHost(): PeerChild {
+  // The suffix is that of this file: sources under vitest, dist otherwise.
+  const host = new URL(import.meta.url.endsWith('.ts') ? './host.ts' : './host.js', import.meta.url);
+  const child = fork(fileURLToPath(host), {
+    serialization: 'advanced',
+    execArgv: [...process.execArgv.filter((a) => !a.startsWith('--inspect')), '--experimental-wasm-relaxed-simd'],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  return { child, send: (request) => child.send(request), onReply: (listener) => child.on('message', listener) };
+}
+
+/** PyTorch, where python3 has it; on the CPU for tests alone. */
+export const spawnTorch = (device: 'cuda' | 'cpu'): PeerChild =>
+  spawnPeer('python3', [fileURLToPath(new URL('bench/src/peers/torch_peer.py', repository)), device]);
+
 /** Longest answer waited for: a large product on a software adapter, warm-up and samples included. */
 const TIMEOUT_MS = 180_000;
 
-class PeerProcess {
+export class PeerProcess {
   readonly #child: ChildProcess;
+  readonly #send: (request: Request) => void;
   #settle: ((reply: Reply) => void) | undefined;
   #dead: string | undefined;
   #stderr = '';
 
-  constructor() {
-    // The suffix is that of this file: sources under vitest, dist otherwise.
-    const host = new URL(import.meta.url.endsWith('.ts') ? './host.ts' : './host.js', import.meta.url);
-    this.#child = fork(fileURLToPath(host), {
-      serialization: 'advanced',
-      execArgv: [...process.execArgv.filter((a) => !a.startsWith('--inspect')), '--experimental-wasm-relaxed-simd'],
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    });
-    this.#child.stderr?.on('data', (text: Buffer) => {
+  constructor({ child, send, onReply }: PeerChild) {
+    this.#child = child;
+    this.#send = send;
+    child.stderr?.on('data', (text: Buffer) => {
       this.#stderr = (this.#stderr + text.toString()).slice(-2_000);
     });
-    this.#child.on('message', (reply: Reply) => this.#settle?.(reply));
-    this.#child.on('error', (error) => this.#die(error.message));
-    this.#child.on('exit', (code, signal) => this.#die(`its process ended with ${signal ?? `code ${code}`}: ${this.#lastWords()}`));
+    onReply((reply) => this.#settle?.(reply));
+    child.on('error', (error) => this.#die(error.message));
+    child.on('exit', (code, signal) => this.#die(`its process ended with ${signal ?? `code ${code}`}: ${this.#lastWords()}`));
   }
 
   #lastWords(): string {
@@ -67,7 +88,7 @@ class PeerProcess {
         if (error === undefined) resolve(value as T);
         else reject(new Error(error));
       };
-      this.#child.send(request);
+      this.#send(request);
     });
   }
 
@@ -136,7 +157,7 @@ export async function startPeer(name: PeerName, software: boolean): Promise<Star
   let version = '';
   try {
     for (const threads of threadsOf(name)) {
-      const process = new PeerProcess();
+      const process = new PeerProcess(library === 'torch' ? spawnTorch('cuda') : forkHost());
       const opened = await process
         .ask<Opened>({ what: 'open', library, options: { kind, threads, software } })
         .catch(async (error: Error) => {
@@ -144,7 +165,7 @@ export async function startPeer(name: PeerName, software: boolean): Promise<Star
           throw error;
         });
       version = opened.version;
-      providers.push(provider(name, kind, threads, opened.adapter, process));
+      providers.push(providerOf(name, library, kind, threads, opened.adapter, process));
     }
   } catch (error) {
     for (const p of providers) await p.close();
@@ -153,16 +174,25 @@ export async function startPeer(name: PeerName, software: boolean): Promise<Star
   return { version, providers };
 }
 
-function provider(name: PeerName, kind: Kind, threads: number, adapter: string, process: PeerProcess): PeerProvider {
-  const single = kind !== 'webgpu' && threads === 1;
+/** A process that was opened, as a provider. */
+export function providerOf(
+  name: PeerName,
+  library: string,
+  kind: Kind,
+  threads: number,
+  adapter: string,
+  process: PeerProcess,
+): PeerProvider {
+  const single = (kind === 'wasm' || kind === 'cpu') && threads === 1;
   const floors: Record<Kind, string | undefined> = {
     wasm: single && availableParallelism() > 1 ? 'wasm-1' : 'wasm',
     webgpu: 'webgpu',
+    cuda: 'webgpu', // the same card
     cpu: undefined, // native code has wider vectors than WebAssembly
   };
   let lanes = 0;
   const placeJob = async (job: Job): Promise<Lane | undefined> => {
-    const output = outputOf(job);
+    const output = outputOf(job, library);
     if (output === undefined) return undefined;
     const lane = lanes++;
     const placed = await process.ask<boolean>({ what: 'place', lane, job });

@@ -13,7 +13,7 @@ import {
 import { destroyPolicy, loadPolicy, type Policy, readModelFolder, sftStep } from '@eagrl/trainer';
 import { Draw } from '../lib/case.ts';
 import { repository } from '../lib/machine.ts';
-import { decoderStep } from './decoder.ts';
+import { decoderStep, largeDecoderStep } from './decoder.ts';
 import type { Workload } from './workload.ts';
 
 const folder = () => readModelFolder(new URL('trainer/assets/base-policy', repository).pathname);
@@ -221,6 +221,7 @@ export function searchWave(trees: number, nodes: number): Workload {
 /** The larger forest takes 320 MB on each device, and twice that on the reference. */
 export const workloads = (): readonly Workload[] => [
   decoderStep(),
+  largeDecoderStep(),
   trainingStep({ groups: 2, promptTokens: 96, completions: 4, completionTokens: 32 }),
   prefill({ groups: 8, promptTokens: 128, completions: 0, completionTokens: 0 }),
   decode({ groups: 4, promptTokens: 64, completions: 8, completionTokens: 32 }),

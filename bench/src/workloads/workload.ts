@@ -3,6 +3,7 @@ import { type Backend, openDevice } from '@eagrl/runtime';
 import type { Floor } from '../floor/floor.ts';
 import type { StepCounts } from '../lib/bars.ts';
 import { relativeRms } from '../lib/check.ts';
+import { isHardware } from '../lib/provider.ts';
 import { lineOf, type Row, round } from '../lib/report.ts';
 import { type Budget, prepare, summary } from '../lib/time.ts';
 import type { Job } from '../peers/job.ts';
@@ -21,6 +22,10 @@ export interface Workload {
   readonly trainingStep: boolean;
   /** The same work for peers; its output is compared with `result`. */
   readonly job?: Job;
+  /** Left out on adapters that are CPUs, which would take minutes for one run. */
+  readonly hardwareOnly?: boolean;
+  /** What `result` must give; without it, what it gives on the f64 reference device. */
+  reference?(): Promise<readonly number[]>;
   place(backend: Backend): Promise<PlacedWorkload>;
 }
 
@@ -40,6 +45,8 @@ const MAX_REL_ERR = 1e-4;
 export interface WorkloadRun {
   readonly backends: ReadonlyMap<string, Backend>;
   readonly peers: readonly PeerProvider[];
+  /** Brings the GPU to full clock, where there is one. */
+  readonly heat?: () => Promise<void>;
   /** Whether a row is asked for, by its name. */
   readonly wanted: (name: string) => boolean;
   readonly floors: Readonly<Record<string, Floor>>;
@@ -50,6 +57,8 @@ export interface WorkloadRun {
 export interface WorkloadOutcome {
   readonly rows: readonly Row[];
   readonly counts: readonly StepCounts[];
+  /** Rows of work that is for GPUs, on what is none. */
+  readonly leftOut: readonly string[];
 }
 
 /** One workload in the hands of one provider, its result checked. */
@@ -69,20 +78,27 @@ type Who = Pick<Row, 'provider' | 'backend' | 'adapter' | 'threads'> & { readonl
 export async function runWorkloads(workloads: readonly Workload[], run: WorkloadRun): Promise<WorkloadOutcome> {
   const rows: Row[] = [];
   const counts: StepCounts[] = [];
+  const leftOut: string[] = [];
   for (const w of workloads) {
-    const want = await reference(w);
+    const rowOn = (name: string) => `${titleOf(w)}/${name}`;
+    const asked = [...run.backends].filter(([name]) => run.wanted(rowOn(name)));
+    const able = asked.filter(([, { info }]) => !w.hardwareOnly || isHardware(info));
+    leftOut.push(...asked.filter((a) => !able.includes(a)).map(([name]) => rowOn(name)));
+    const peers = run.peers.filter((p) => w.job && run.wanted(rowOn(p.name)) && (!w.hardwareOnly || isHardware(p)));
+    if (able.length + peers.length === 0) continue;
+    const want = await (w.reference?.() ?? reference(w));
     const lanes: WorkLane[] = [];
-    for (const [name, backend] of run.backends) {
-      if (run.wanted(`${titleOf(w)}/${name}`)) lanes.push(await ownLane(w, name, backend, want, run, counts));
-    }
-    for (const peer of w.job ? run.peers : []) {
-      const lane = w.job && run.wanted(`${titleOf(w)}/${peer.name}`) && (await peerLane(w.job, peer, want, run));
+    for (const [name, backend] of able) lanes.push(await ownLane(w, name, backend, want, run, counts));
+    for (const peer of peers) {
+      const lane = w.job && (await peerLane(w.job, peer, want, run));
       if (lane) lanes.push(lane);
     }
     for (let r = 0; r < run.budget.rounds; r++) {
       for (let i = 0; i < lanes.length; i++) {
         const lane = lanes[(i + r) % lanes.length];
-        if (lane.next) lane.wall.push(...(await lane.next()));
+        if (!lane.next) continue;
+        if (run.heat && isHardware(lane.who)) await run.heat();
+        lane.wall.push(...(await lane.next()));
       }
     }
     for (const lane of lanes) {
@@ -92,7 +108,8 @@ export async function runWorkloads(workloads: readonly Workload[], run: Workload
       run.print(`${lineOf(row)}${row.rate === null ? '' : `  ${row.rate} ${row.unit}/s`}`);
     }
   }
-  return { rows, counts };
+  if (leftOut.length > 0) run.print(`left out, minutes a run on a CPU: ${leftOut.join(', ')}`);
+  return { rows, counts, leftOut };
 }
 
 const verdict = (relErr: number) =>
@@ -103,12 +120,13 @@ async function ownLane(
   name: string,
   backend: Backend,
   want: readonly number[],
-  { floors, budget }: WorkloadRun,
+  { floors, budget, heat }: WorkloadRun,
   counts: StepCounts[],
 ): Promise<WorkLane> {
   const placed = await w.place(backend);
   const relErr = relativeRms(await placed.result(), want);
   const wrong = verdict(relErr);
+  if (heat && isHardware(backend.info)) await heat();
   if (w.trainingStep && backend.kind === 'webgpu' && wrong === null) counts.push(await count(`${titleOf(w)}/${name}`, backend, placed));
   const round = wrong === null ? await prepare({ run: () => placed.run(), sync: () => backend.sync() }, budget) : undefined;
   return {
@@ -161,12 +179,35 @@ async function reference(w: Workload): Promise<readonly number[]> {
   return want;
 }
 
+/** Warm steps over which the host's share is taken. */
+const HOST_STEPS = 5;
+
 /** Of the third step: two warm it up. `result` was the first. */
 async function count(name: string, backend: Backend, placed: PlacedWorkload): Promise<StepCounts> {
   await placed.run();
   const { submits, buffersCreated } = backend.stats;
   await placed.run();
-  return { name, submits: backend.stats.submits - submits, buffersCreated: backend.stats.buffersCreated - buffersCreated };
+  const counted = { name, submits: backend.stats.submits - submits, buffersCreated: backend.stats.buffersCreated - buffersCreated };
+  return isHardware(backend.info) ? { ...counted, hostShare: await hostShare(backend, placed) } : counted;
+}
+
+/**
+ * Share of a step's time for which the host queues it: from the call until the step first waits for the device and what it queued is submitted. The
+ * device is idle at first, so all that it takes comes within the step's time, after the first submit beside the queueing.
+ */
+async function hostShare(backend: Backend, placed: PlacedWorkload): Promise<number> {
+  let [queueing, all] = [0, 0];
+  for (let i = 0; i < HOST_STEPS; i++) {
+    await backend.sync();
+    const start = performance.now();
+    const running = placed.run();
+    backend.flush();
+    queueing += performance.now() - start;
+    await running;
+    await backend.sync();
+    all += performance.now() - start;
+  }
+  return queueing / all;
 }
 
 function rowOf(w: Workload, { who: { floor, ...who }, relErr, wrong, wall }: WorkLane): Row {

@@ -1,11 +1,12 @@
 /**
  * Plan. Each workload at a small size on WebAssembly, the search also on the software adapter (the policy takes minutes there): right against the reference device, timed, its rate and
- * flops belonging to its time. One that computes something else on the device than on the reference is wrong and not timed.
+ * flops belonging to its time. Work for GPUs is left out on CPUs; its own reference is the f64 one's. One that computes something else on the device than on the reference is wrong and not timed.
  */
 import { type Backend, openDevice } from '@eagrl/runtime';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { relativeRms } from '../lib/check.ts';
 import { QUICK } from '../lib/time.ts';
-import { decoderStep } from './decoder.ts';
+import { decoderStep, largeDecoderStep } from './decoder.ts';
 import { decode, prefill, searchWave, trainingStep } from './policy.ts';
 import { runWorkloads, titleOf, type Workload } from './workload.ts';
 
@@ -19,12 +20,15 @@ afterAll(async () => {
   for (const b of backends.values()) await b.destroy();
 });
 
-async function run(w: Workload, names: readonly string[]) {
+const small = { batch: 1, tokens: 16, hidden: 64, heads: 2, mlp: 96, vocab: 40, layers: 2 };
+const large = largeDecoderStep(small, 'small');
+
+async function run(w: Workload, names: readonly string[], on: ReadonlyMap<string, Backend> = backends) {
   const lines: string[] = [];
   const budget = { ...QUICK, rounds: 1 };
   const floors = { wasm: { copies: [], gflops: 40 }, webgpu: { copies: [], gflops: 2 } };
   const outcome = await runWorkloads([w], {
-    backends: new Map([...backends].filter(([name]) => names.includes(name))),
+    backends: new Map([...on].filter(([name]) => names.includes(name))),
     peers: [],
     wanted: () => true,
     floors,
@@ -36,6 +40,7 @@ async function run(w: Workload, names: readonly string[]) {
 
 test.each([
   { w: decoderStep(), names: ['wasm'] },
+  { w: { ...large, hardwareOnly: false }, names: ['wasm', 'webgpu'] },
   { w: trainingStep(size), names: ['wasm'] },
   { w: prefill(size), names: ['wasm'] },
   { w: decode(size), names: ['wasm'] },
@@ -52,6 +57,36 @@ test.each([
   // Counters make bars on WebGPU alone: WebAssembly has no submits.
   expect(counts.map((c) => c.name)).toEqual(names.includes('webgpu') ? [`${titleOf(w)}/webgpu`] : []);
   for (const c of counts) expect(c.submits).toBeGreaterThan(0);
+  // On a GPU alone: to a software adapter the host is the device.
+  expect(counts.filter((c) => c.hostShare !== undefined)).toEqual([]);
+});
+
+test('work for GPUs is left out on CPUs, its reference not computed, and said to be', async () => {
+  const never = () => Promise.reject(new Error('not to be asked'));
+  const { rows, leftOut, lines } = await run({ ...large, place: never, reference: never }, ['wasm', 'webgpu']);
+  expect([rows, leftOut]).toEqual([[], ['wasm', 'webgpu'].map((name) => `${titleOf(large)}/${name}`)]);
+  expect(lines).toEqual([`left out, minutes a run on a CPU: ${leftOut.join(', ')}`]);
+});
+
+test('on what calls itself a GPU, the share of a step that the host queues', async () => {
+  const backend = backends.get('webgpu') as Backend;
+  const renamed = new Proxy(backend, {
+    get: (of, key) => {
+      const value = key === 'info' ? { ...of.info, adapter: 'a card' } : Reflect.get(of, key, of);
+      return typeof value === 'function' ? value.bind(of) : value;
+    },
+  });
+  const { counts } = await run({ ...searchWave(3, 21), trainingStep: true }, ['webgpu'], new Map([['webgpu', renamed]]));
+  expect(counts[0].hostShare).toBeGreaterThan(0);
+  expect(counts[0].hostShare).toBeLessThanOrEqual(1);
+});
+
+test('the figures of a large step are those of the f64 reference, to f32', async () => {
+  const f64 = await openDevice({ device: 'reference' });
+  const placed = await large.place(f64);
+  const [want, got] = [await placed.result(), (await large.reference?.()) ?? []];
+  expect(got).toHaveLength(1 + 1 + small.layers + 1);
+  expect(relativeRms(got, want)).toBeLessThan(1e-5);
 });
 
 test('a workload that is off its reference is not timed', async () => {
