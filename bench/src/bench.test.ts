@@ -15,7 +15,7 @@ import { cases } from './cases/index.ts';
 import { largeProduct } from './cases/models.ts';
 import { copyCases, floorMs, fmaCases, fmaSteps } from './floor/floor.ts';
 import type { Bar } from './lib/bars.ts';
-import { type BenchCase, titleOf } from './lib/case.ts';
+import { type BenchCase, suits, titleOf } from './lib/case.ts';
 import { relativeRms } from './lib/check.ts';
 import { measure } from './lib/measure.ts';
 import { commandOf } from './lib/options.ts';
@@ -39,6 +39,13 @@ async function run(argv: string[], table = cases) {
 }
 
 const isSpec = (x: unknown): x is KernelSpec => typeof x === 'object' && x !== null && 'wgsl' in x && 'entries' in x;
+
+test('a filter lists texts with commas; one of them is enough, and an empty one is in every name', () => {
+  const name = 'matmul/nt/f32/512x512x512/wasm-1';
+  expect(suits('', name)).toBe(true);
+  expect(suits('softmax,matmul/nt', name)).toBe(true);
+  expect(suits('softmax,matmul/nn', name)).toBe(false);
+});
 
 test('every entry point of every kernel has a case with all its params', () => {
   const all = new Set((Object.values(kernels) as unknown[]).filter(isSpec));

@@ -4,7 +4,7 @@ import { relative } from 'node:path';
 import { DeviceError, openDevice } from '@eagrl/runtime';
 import { cases } from './cases/index.ts';
 import { type Bar, barLine, barsOf } from './lib/bars.ts';
-import { type BenchCase, titleOf } from './lib/case.ts';
+import { type BenchCase, suits, titleOf } from './lib/case.ts';
 import { compare, comparisonLines, holds } from './lib/compare.ts';
 import { commit, machine, repository, versions } from './lib/machine.ts';
 import { commandOf, type Extent, type Options, parseOptions, USAGE, UsageError } from './lib/options.ts';
@@ -52,7 +52,7 @@ const endings = ({ devices, peers }: Options) => [
 function choose(options: Options, table: readonly BenchCase[], mayBeEmpty: boolean): readonly BenchCase[] {
   const { filter, extent } = options;
   const chosen = table.filter(
-    (c) => RANK[c.from ?? 'quick'] <= RANK[extent] && endings(options).some((name) => `${titleOf(c)}/${name}`.includes(filter)),
+    (c) => RANK[c.from ?? 'quick'] <= RANK[extent] && endings(options).some((name) => suits(filter, `${titleOf(c)}/${name}`)),
   );
   if (chosen.length > 0 || mayBeEmpty) return chosen;
   const kernels = [...new Set(table.map((c) => c.spec.name))];
@@ -93,7 +93,7 @@ function checkSameMachine({ run }: Receipt): void {
 
 async function bench(options: Options, argv: readonly string[], table: readonly BenchCase[], print: (line: string) => void) {
   const { filter, devices, extent } = options;
-  const wanted = (name: string) => name.includes(filter);
+  const wanted = (name: string) => suits(filter, name);
   const works = extent === 'full' ? workloads().filter((w) => endings(options).some((name) => wanted(`${titleOfWork(w)}/${name}`))) : [];
   const chosen = choose(options, table, works.length > 0);
   const base = options.compare === undefined ? undefined : readBase(options.compare);

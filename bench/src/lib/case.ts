@@ -84,3 +84,6 @@ export class Draw {
     return Uint32Array.from(this.uniforms(n), (u) => Math.floor(u * below));
   }
 }
+
+/** Whether a row's name has one of the texts in it that a filter lists with commas; an empty one is in all. */
+export const suits = (filter: string, name: string): boolean => filter.split(',').some((text) => name.includes(text));

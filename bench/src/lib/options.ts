@@ -7,7 +7,7 @@ import { BENCH_DEVICES, type BenchDevice } from './provider.ts';
 export type Extent = 'quick' | 'normal' | 'full';
 
 export interface Options {
-  /** Rows whose name has this in it. */
+  /** Rows whose name has one of these in it: texts with commas between them. */
   readonly filter: string;
   readonly devices: readonly BenchDevice[];
   readonly extent: Extent;
@@ -28,7 +28,7 @@ export class UsageError extends Error {}
 
 export const USAGE = `npm run bench -- [flags]      times every kernel, after checking its result
 
-  --filter TEXT     rows whose name has TEXT in it: softmax, matmul/nt, /wasm-1
+  --filter LIST     rows whose name has one of LIST in it: softmax, matmul/nt,attention, /wasm-1
   --device LIST     of ${BENCH_DEVICES.join(', ')}; default wasm,webgpu-software
   --quick           short samples, small shapes: under two minutes
   --full            long samples, shapes of real models, whole steps, every thread count, all peers

@@ -6,7 +6,7 @@ import './benchmark_global.ts';
 import { cases } from '../cases/index.ts';
 import { reportHtml } from '../html/report.ts';
 import { barLine, barsOf } from '../lib/bars.ts';
-import { titleOf } from '../lib/case.ts';
+import { suits, titleOf } from '../lib/case.ts';
 import type { Machine } from '../lib/machine.ts';
 import { type BenchDevice, openBackends, own } from '../lib/provider.ts';
 import { type Receipt, writeReceipt } from '../lib/receipt.ts';
@@ -42,7 +42,7 @@ const print = (line: string) => {
 };
 
 async function run({ filter, devices, quick }: Asked): Promise<Receipt> {
-  const wanted = (name: string) => name.includes(filter);
+  const wanted = (name: string) => suits(filter, name);
   const chosen = cases.filter((c) => c.from === undefined || (!quick && c.from === 'normal'));
   const endings = devices.flatMap((device) => (device === 'wasm' ? ['wasm', 'wasm-1'] : ['webgpu']));
   if (!chosen.some((c) => endings.some((name) => wanted(`${titleOf(c)}/${name}`)))) {
