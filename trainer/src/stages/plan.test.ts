@@ -66,8 +66,8 @@ it('Qwen2.5-0.5B: weights once and gradients of the adapter alone', () => {
   // r (in + out) of the seven projections: q and o 896 x 896, k and v 896 x 128, three of 896 x 4864.
   expect(line(lora, 'gradients')).toBe(4 * 16 * 24 * (2 * 1792 + 2 * 1024 + 3 * 5760));
   const text = planText(plans);
-  expect(text[0]).toBe('full training: 9.6 GB');
-  expect(text).toContain('LoRA (model.use_peft): 3.8 GB');
+  expect(text[0]).toBe('full training: 9.7 GB');
+  expect(text).toContain('LoRA (model.use_peft): 3.9 GB');
   expect(text.find((l) => l.startsWith('  KV cache'))).toContain('2 prompts of 512 shared by 4 completions of 64');
 });
 
@@ -114,7 +114,7 @@ it('a frozen base of fewer bits: only the weights shrink, and the verdict says s
     expect.stringMatching(/has 4.3 GB in one memory; try model.use_peft true with model.dtype int4/),
     expect.stringMatching(/needs 278.\d MB for weights .* has 4.3 GB in one memory: it fits/),
   ]);
-  expect(text.at(-1)).toMatch(/^ {2}by model.dtype: f32 4.3 GB, f16 .* GB, int8 .* GB, int4 .* GB$/);
+  expect(text.at(-1)).toMatch(/^ {2}by model.dtype: f32 4.4 GB, f16 .* GB, int8 .* GB, int4 .* GB$/);
 });
 
 it('eagrl plan: text, JSON, refusals', async () => {
