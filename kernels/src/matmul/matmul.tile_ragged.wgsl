@@ -40,18 +40,12 @@ fn block_b(place: vec3u, quad: u32, l: u32) -> mat4x4f {
   return mat4x4f(columns_at(place, j, l), columns_at(place, j, l + 1u), columns_at(place, j, l + 2u), columns_at(place, j, l + 3u));
 }
 
-fn put_row(z: u32, i: u32, j: u32, s: vec4f) {
-  put(z, i, j, s.x); finish(z, i, j);
-  put(z, i, j + 1u, s.y); finish(z, i, j + 1u);
-  put(z, i, j + 2u, s.z); finish(z, i, j + 2u);
-  put(z, i, j + 3u, s.w); finish(z, i, j + 3u);
-}
-
+/** A loop: written out, the epilogues of 64 outputs take CPU compilers a minute. */
 fn put_block(z: u32, i: u32, j: u32, s: mat4x4f) {
-  put_row(z, i, j, s[0]);
-  put_row(z, i + 1u, j, s[1]);
-  put_row(z, i + 2u, j, s[2]);
-  put_row(z, i + 3u, j, s[3]);
+  for (var e = 0u; e < 16u; e++) {
+    put(z, i + e / 4u, j + e % 4u, s[e / 4u][e % 4u]);
+    finish(z, i + e / 4u, j + e % 4u);
+  }
 }
 
 @compute @workgroup_size(threads)

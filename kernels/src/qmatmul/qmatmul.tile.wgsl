@@ -29,18 +29,12 @@ fn block_b(place: vec3u, quad: u32, l: u32) -> mat4x4f {
   return mat4x4f(row_of_w(l, j / 4u), row_of_w(l + 1u, j / 4u), row_of_w(l + 2u, j / 4u), row_of_w(l + 3u, j / 4u));
 }
 
-fn put_row(i: u32, j: u32, s: vec4f) {
-  put(i, j, s.x); finish(i, j);
-  put(i, j + 1u, s.y); finish(i, j + 1u);
-  put(i, j + 2u, s.z); finish(i, j + 2u);
-  put(i, j + 3u, s.w); finish(i, j + 3u);
-}
-
+/** A loop: written out, the epilogues of 64 outputs take CPU compilers a minute. */
 fn put_block(i: u32, j: u32, s: mat4x4f) {
-  put_row(i, j, s[0]);
-  put_row(i + 1u, j, s[1]);
-  put_row(i + 2u, j, s[2]);
-  put_row(i + 3u, j, s[3]);
+  for (var e = 0u; e < 16u; e++) {
+    put(i + e / 4u, j + e % 4u, s[e / 4u][e % 4u]);
+    finish(i + e / 4u, j + e % 4u);
+  }
 }
 
 @compute @workgroup_size(threads)
