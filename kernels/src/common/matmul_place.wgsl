@@ -1,4 +1,5 @@
-// Which tile of a product (common/block_tile.wgsl), and which part of its sum, a workgroup has. The including file has common/matmul_io.wgsl.
+// Which tile of a product (common/block_tile.wgsl), and which part of its sum, a workgroup has, and the two entry points. The including file has
+// common/matmul_io.wgsl and declares put_block(z, i, j, s) and, for parts, keep_block(slice, z, i, j, s): rows i .. i + 3, columns j .. j + 3.
 
 override slices: u32 = 1u;
 
@@ -22,3 +23,32 @@ fn slice_start(slice: u32) -> u32 { return min(slice * ((p.k + 4u * slices - 1u)
 
 /** Steps of the sum end here: p.k, or where a slice ends. */
 var<private> last: u32;
+
+@compute @workgroup_size(threads)
+fn matmul_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
+  let place = place_of(wid.x + wid.y * nwg.x);
+  if (place.w >= 1u) { return; } // the same for the whole workgroup
+  last = p.k;
+  let s = block_sums(place.xyz, 0u, p.k, t);
+  let at = place.xy + vec2u(block_column(t, 0u), block_row(t, 0u));
+  let far = place.xy + vec2u(block_column(t, 1u), block_row(t, 1u));
+  put_block(place.z, at.y, at.x, s.s00);
+  if (wide > 1u) { put_block(place.z, at.y, far.x, s.s01); }
+  if (tall > 1u) { put_block(place.z, far.y, at.x, s.s10); }
+  if (tall > 1u && wide > 1u) { put_block(place.z, far.y, far.x, s.s11); }
+}
+
+@compute @workgroup_size(threads)
+fn matmul_tile_slice(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
+  let place = place_of(wid.x + wid.y * nwg.x);
+  if (place.w >= slices) { return; } // the same for the whole workgroup
+  let end = slice_start(place.w + 1u);
+  last = end;
+  let s = block_sums(place.xyz, slice_start(place.w), end, t);
+  let at = place.xy + vec2u(block_column(t, 0u), block_row(t, 0u));
+  let far = place.xy + vec2u(block_column(t, 1u), block_row(t, 1u));
+  keep_block(place.w, place.z, at.y, at.x, s.s00);
+  if (wide > 1u) { keep_block(place.w, place.z, at.y, far.x, s.s01); }
+  if (tall > 1u) { keep_block(place.w, place.z, far.y, at.x, s.s10); }
+  if (tall > 1u && wide > 1u) { keep_block(place.w, place.z, far.y, far.x, s.s11); }
+}

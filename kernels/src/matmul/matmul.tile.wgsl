@@ -71,20 +71,6 @@ fn put_block(z: u32, i: u32, j: u32, s: mat4x4f) {
   for (var r = 0u; r < 4u; r++) { put4(z, i + r, j, s[r]); }
 }
 
-@compute @workgroup_size(threads)
-fn matmul_tile(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let place = place_of(wid.x + wid.y * nwg.x);
-  if (place.w >= 1u) { return; } // the same for the whole workgroup
-  last = p.k;
-  let s = block_sums(place.xyz, 0u, p.k, t);
-  let at = place.xy + vec2u(block_column(t, 0u), block_row(t, 0u));
-  let far = place.xy + vec2u(block_column(t, 1u), block_row(t, 1u));
-  put_block(place.z, at.y, at.x, s.s00);
-  if (wide > 1u) { put_block(place.z, at.y, far.x, s.s01); }
-  if (tall > 1u) { put_block(place.z, far.y, at.x, s.s10); }
-  if (tall > 1u && wide > 1u) { put_block(place.z, far.y, far.x, s.s11); }
-}
-
 fn keep_part(slice: u32, z: u32, i: u32, j: u32, value: vec4f) {
   if (i < p.m && j < p.n) { parts[(((slice * p.batch + z) * p.m + i) * p.n + j) / 4u] = value; }
 }
@@ -94,19 +80,4 @@ fn keep_block(slice: u32, z: u32, i: u32, j: u32, s: mat4x4f) {
   keep_part(slice, z, i + 1u, j, s[1]);
   keep_part(slice, z, i + 2u, j, s[2]);
   keep_part(slice, z, i + 3u, j, s[3]);
-}
-
-@compute @workgroup_size(threads)
-fn matmul_tile_slice(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let place = place_of(wid.x + wid.y * nwg.x);
-  if (place.w >= slices) { return; } // the same for the whole workgroup
-  let end = slice_start(place.w + 1u);
-  last = end;
-  let s = block_sums(place.xyz, slice_start(place.w), end, t);
-  let at = place.xy + vec2u(block_column(t, 0u), block_row(t, 0u));
-  let far = place.xy + vec2u(block_column(t, 1u), block_row(t, 1u));
-  keep_block(place.w, place.z, at.y, at.x, s.s00);
-  if (wide > 1u) { keep_block(place.w, place.z, at.y, far.x, s.s01); }
-  if (tall > 1u) { keep_block(place.w, place.z, far.y, at.x, s.s10); }
-  if (tall > 1u && wide > 1u) { keep_block(place.w, place.z, far.y, far.x, s.s11); }
 }
