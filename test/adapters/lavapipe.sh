@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Kernel tests on lavapipe (Mesa's Vulkan on the CPU), into a cache folder: no root, nothing installed.
 #   lavapipe.sh [vitest's arguments]   subgroups of 8, f16 and subgroup matrices (8 x 8 x 8, f16 with sums in f32), where SwiftShader has subgroups of
-#                                      4 and neither of the others. Default: all of kernels/.
+#                                      4 and neither of the others. Default: kernels/, but for what crashes Mesa.
 # Mesa 26 from Debian 13's backports, with that Debian's C library, under which this runs Node itself: any Linux on x86-64 with apt-get and Debian's
 # keys will do. bookworm-backports has Mesa 25 on LLVM 15: over attention's tiles that takes 111 s, this one 2.5.
 set -euo pipefail
@@ -47,7 +47,8 @@ chmod +x "$folder/node"
 printf "process.execPath = '%s';\n" "$folder/node" >"$folder/exec_path.mjs"
 export NODE_OPTIONS="--import $folder/exec_path.mjs"
 "$folder/node" test/adapters/check.mjs
-[ $# -gt 0 ] || set -- kernels -t ' webgpu '
+# Left out: Mesa 26.1.6 crashes while it compiles attention's backward tiles of 128 (no subgroups, no f16 in them; SwiftShader and an H200 run them).
+[ $# -gt 0 ] || set -- kernels -t '^(?!attention_bwd_\S+ webgpu tiled_128).* webgpu '
 # Two workers: LLVM compiles on the thread that asks.
 "$folder/node" node_modules/vitest/vitest.mjs run "$@" --maxWorkers=2 --reporter=default --reporter=./test/lib/src/coverage_reporter.ts --reporter=json \
   --outputFile="$folder/last.json"
