@@ -14,7 +14,6 @@ import {
   DEFAULT_VARIANT,
   EPILOGUE,
   type HostBuffers,
-  lacks,
   launchWebgpu,
   type Params,
   pickVariant,
@@ -29,9 +28,9 @@ import {
   TOLERANCE,
   testDevice,
   testEpilogues,
-  testFacts,
   testKernel,
   testVariant,
+  variantDevice,
 } from '@eagrl/testing';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -261,13 +260,12 @@ test('on hardware the products of decoding are spread over many workgroups', () 
   expect(pickVariant(matmul_nt, shape(1900, 4864, 896), gpu)).toBe('tile_128x128');
 });
 
-for (const { name, matrix, ...variant } of matmul.entries.matmul_nt.variants ?? []) {
+for (const variant of matmul.entries.matmul_nt.variants ?? []) {
+  const { name, matrix } = variant;
   if (matrix === undefined) continue;
   test(`matmul_nt webgpu ${name}: a row has the bits of the form without packing, however many are beside it`, async ({ skip }) => {
     const [n, k, most] = [70, 136, 70];
-    const missing = lacks({ ...variant, name, matrix }, await testFacts());
-    skip(missing !== undefined, `the adapter has no ${missing}`);
-    const device = await testDevice();
+    const device = await variantDevice(variant, skip);
     const made = buffers(new Random('rows'), shape(most, n, k));
     const rows = async (m: number, by: string) => {
       const c = new Float32Array(m * n).fill(Number.NaN);

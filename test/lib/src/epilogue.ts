@@ -5,7 +5,6 @@ import {
   entryOf,
   type HostBuffers,
   type KernelSpec,
-  lacks,
   launchWasm,
   launchWebgpu,
   type Params,
@@ -15,7 +14,7 @@ import {
 import { expect, test } from 'vitest';
 import type { KernelCase } from './kernel_cases.ts';
 import { Random } from './random.ts';
-import { testDevice, testFacts } from './webgpu.ts';
+import { variantDevice } from './webgpu.ts';
 
 /** What an epilogue stands for. */
 const SEPARATE = {
@@ -57,9 +56,7 @@ export function testEpilogues(
         const variant = variantOf(spec, entry, name);
         if (!variant.applies(params)) continue;
         test(`${entry} webgpu ${name} ${epilogue}: bits of the separate kernel, ${c.title}`, async ({ skip }) => {
-          const device = await testDevice();
-          const missing = lacks(variant, await testFacts());
-          skip(missing !== undefined, `the adapter has no ${missing}`);
+          const device = await variantDevice(variant, skip);
           await check(
             name,
             (...args) => launchWebgpu(device, ...args, name),

@@ -6,5 +6,5 @@ export { type KernelCase, testKernel, testVariant } from './kernel_cases.ts';
 export { Random, seedOf } from './random.ts';
 export { type ReadmeExample, readmeExample, runExample } from './readme.ts';
 export { sumTolerance, TOLERANCE } from './tolerance.ts';
-export { adapterName, testDevice, testFacts } from './webgpu.ts';
+export { adapterName, testDevice, testFacts, variantDevice } from './webgpu.ts';
 export { type XlsxCell, xlsx } from './xlsx.ts';

@@ -2,7 +2,6 @@ import {
   type HostArray,
   type HostBuffers,
   type KernelSpec,
-  lacks,
   launchRef,
   launchWasm,
   launchWebgpu,
@@ -13,7 +12,7 @@ import { expect, test } from 'vitest';
 import { assertClose } from './assert_close.ts';
 import { Random } from './random.ts';
 import type { Tolerance } from './tolerance.ts';
-import { testDevice, testFacts } from './webgpu.ts';
+import { testDevice, variantDevice } from './webgpu.ts';
 
 export interface KernelCase {
   /** Says what is special: `rows=5 cols=123`, `all equal`, `one huge outlier`. */
@@ -70,9 +69,7 @@ export function testVariant(spec: KernelSpec, entry: string, variantName: string
   if (suited.length === 0) throw new Error(`${entry}: variant '${variantName}' applies to none of ${cases.length} cases`);
   for (const c of suited) {
     test(`${entry} webgpu ${variantName} ${c.title}`, async ({ skip }) => {
-      const device = await testDevice();
-      const missing = lacks(variant, await testFacts());
-      skip(missing !== undefined, `the adapter has no ${missing}`);
+      const device = await variantDevice(variant, skip);
       const inputs = c.inputs(new Random(`${entry} ${c.title}`), c.params);
       const want = launchRef(spec, entry, inputs, c.params);
       const got = await launchWebgpu(device, spec, entry, inputs, c.params, variantName);

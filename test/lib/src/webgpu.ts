@@ -1,5 +1,6 @@
-import { type AdapterFacts, SUBGROUP_MATRIX, subgroupMatrixOf } from '@eagrl/kernels';
+import { type AdapterFacts, lacks, SUBGROUP_MATRIX, subgroupMatrixOf, type Variant } from '@eagrl/kernels';
 import { dawnFlags, useSoftwareAdapter } from '@eagrl/runtime/node';
+import type { TestContext } from 'vitest';
 
 // Dawn's instance must outlive every object it made: collecting it crashes the process.
 let instance: GPU | undefined;
@@ -41,6 +42,13 @@ export function testDevice(): Promise<GPUDevice> {
 export async function testFacts(): Promise<AdapterFacts> {
   await testDevice();
   return facts as AdapterFacts;
+}
+
+/** That device, for a test of a variant; the test is skipped, and says why, where the adapter cannot compile it. */
+export async function variantDevice(variant: Variant, skip: TestContext['skip']): Promise<GPUDevice> {
+  const missing = lacks(variant, await testFacts());
+  skip(missing !== undefined, `the adapter has no ${missing}`);
+  return testDevice();
 }
 
 /** What the adapter calls itself, after `testDevice`. */
