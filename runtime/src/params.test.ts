@@ -1,6 +1,7 @@
 /**
  * Plan. Property: whatever the shapes and the limit, parts hold each row once, in order, at multiples of 64 rows; no two share an element; each
  * buffer stays within the limit and is filled before the next begins; what is written whole or in pieces is what is read; gaps stay zero.
+ * Groups lie side by side whatever stands between their members in the list, and are one parameter where no gap parts them.
  * With room enough there is one buffer, up to 256 MiB; a larger matrix has one to itself. A vector, or 64 rows, that exceed the limit are refused by name.
  * Layout, snapshots and errors of small stores: optim/adamw.test.ts.
  */
@@ -97,4 +98,45 @@ test('one buffer where all fits; what no buffer holds is refused by name', () =>
   );
   expect(() => withBinding(ctx, 2500, () => new ParamStore(ctx, specs))).toThrow(/b: 700 f32 numbers are 2800 bytes/);
   expect(ctx.backend.stats.liveBytes).toBe(before);
+});
+
+test('a group lies side by side and is one parameter, values and gradients; a gap or a buffer between its members forbids it', async () => {
+  const spec = (name: string, ...shape: number[]) => ({ name, shape, decay: true });
+  const specs = [spec('q', 32, 4), spec('q.bias', 64), spec('k', 16, 4), spec('k.bias', 64), spec('v', 3, 4), spec('odd', 3, 5)];
+  const groups = [
+    ['q', 'k', 'v'],
+    ['q.bias', 'k.bias'],
+  ];
+  const store = new ParamStore(ctx, specs, groups);
+  expect(store.list.map((p) => p.name)).toEqual(specs.map((s) => s.name));
+  const early = store.joined(groups[0]);
+  store.enableGrad();
+  const late = store.joined(groups[1]);
+  expect([early?.shape, late?.shape]).toEqual([[51, 4], [128]]);
+  const numbers = (n: number, from: number) => Float32Array.from({ length: n }, (_, i) => from + i);
+  for (const [i, name] of ['q', 'k', 'v'].entries()) store.write(name, numbers(sizeOf(specs[2 * i].shape), 1000 * i));
+  const want = [...numbers(128, 0), ...numbers(64, 1000), ...numbers(12, 2000)];
+  expect(Array.from(await ctx.read(early?.value ?? expect.fail()))).toEqual(want);
+  ctx.backend.write((early?.grad ?? expect.fail()).slice, Float32Array.from(want));
+  ctx.backend.write((late?.grad ?? expect.fail()).slice, numbers(128, 5000));
+  const grads = await store.readGrads();
+  expect(grads.get('k')).toEqual(numbers(64, 1000));
+  expect(grads.get('k.bias')).toEqual(numbers(64, 5064));
+  expect(store.joined(['v', 'odd'])).toBeUndefined(); // 12 elements, then a gap; other columns
+  expect(store.joined(['q', 'v'])).toBeUndefined();
+  expect(() => store.copyFrom(new ParamStore(ctx, specs))).toThrow(/different/);
+  const apart = withBinding(ctx, 4 * 128, () => new ParamStore(ctx, specs, groups));
+  expect(apart.joined(groups[0])).toBeUndefined();
+  expect(apart.joined(groups[1])?.shape).toEqual([128]);
+});
+
+test('a group that does not fit into what is left of a buffer begins the next one', () => {
+  const spec = (name: string, rows: number) => ({ name, shape: [rows, 2 ** 20], decay: true });
+  const { blocks } = layOut([spec('a', 40), spec('b', 20), spec('c', 10), spec('d', 20)], 2 ** 31, [['b', 'd']]);
+  expect(blocks.map(([{ arena, offset }]) => [arena, offset / 2 ** 20])).toEqual([
+    [0, 0],
+    [1, 0],
+    [1, 40],
+    [1, 20],
+  ]);
 });

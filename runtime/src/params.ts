@@ -1,7 +1,7 @@
 /**
  * All parameters of a model in flat buffers, their gradients in others of the same layout: the optimiser and a snapshot are a launch or a copy
  * per buffer. There is one buffer of at most ARENA_BYTES, or several; a matrix larger than that has one of its own, and one that exceeds
- * what the device binds at once lies in blocks of rows.
+ * what the device binds at once lies in blocks of rows. Parameters named as a group lie side by side, so that one product can take them all.
  */
 import { elementwise } from '@eagrl/kernels';
 import { SLICE_ALIGN } from './backend.ts';
@@ -59,25 +59,47 @@ export class Parameter implements ParamSpec {
  */
 const ARENA_BYTES = 2 ** 28;
 
+/** Names of parameters that are to lie one after the other, in one buffer if they fit. */
+export type ParamGroup = readonly string[];
+
+/** In the order of the specs, each group at the place of its first. */
+function units(specs: readonly ParamSpec[], groups: readonly ParamGroup[]): ParamSpec[][] {
+  const byName = new Map(specs.map((s) => [s.name, s]));
+  const specOf = (name: string): ParamSpec => {
+    const spec = byName.get(name);
+    if (!spec) throw new Error(`params: no '${name}', which a group names`);
+    return spec;
+  };
+  const members = new Map(groups.map((g) => [g[0], g.map(specOf)]));
+  const later = new Set(groups.flatMap((g) => g.slice(1)));
+  return specs.filter(({ name }) => !later.has(name)).map((s) => members.get(s.name) ?? [s]);
+}
+
 /** Where each parameter goes: blocks of rows, each in a flat buffer (`arena`) from a multiple of SLICE_ALIGN elements on; and their lengths. */
-export function layOut(specs: readonly ParamSpec[], limit: number) {
+export function layOut(specs: readonly ParamSpec[], limit: number, groups: readonly ParamGroup[] = []) {
   // A buffer ends at a granule too.
   const most = Math.floor(limit / 4 / SLICE_ALIGN) * SLICE_ALIGN;
   const shared = Math.min(most, ARENA_BYTES / 4);
   const lengths = [0];
-  const blocks = specs.map(({ name, shape }) => {
+  const full = (more: number) => lengths[lengths.length - 1] > 0 && lengths[lengths.length - 1] + more > shared;
+  const place = ({ name, shape }: ParamSpec) => {
     const matrix = shape.length === 2 ? ([shape[0], shape[1]] as const) : ([1, sizeOf(shape)] as const);
     return cutRows(name, 'f32', matrix, 4 * most).map(({ start, rows }) => {
       const length = alignUp(rows * matrix[1]);
-      const last = lengths[lengths.length - 1];
-      if (last > 0 && last + length > shared) lengths.push(0);
+      if (full(length)) lengths.push(0);
       const arena = lengths.length - 1;
       const offset = lengths[arena];
       lengths[arena] += length;
       return { start, rows, shape: shape.length === 2 ? [rows, shape[1]] : shape, arena, offset };
     });
-  });
-  return { lengths, blocks };
+  };
+  const placed = new Map<string, ReturnType<typeof place>>();
+  for (const unit of units(specs, groups)) {
+    const all = unit.reduce((n, { shape }) => n + alignUp(sizeOf(shape)), 0);
+    if (all <= shared && full(all)) lengths.push(0);
+    for (const spec of unit) placed.set(spec.name, place(spec));
+  }
+  return { lengths, blocks: specs.map(({ name }) => placed.get(name) as ReturnType<typeof place>) };
 }
 
 export class ParamStore {
@@ -88,22 +110,20 @@ export class ParamStore {
   /** Gradients in the layout of `values`; undefined until `enableGrad`. */
   grads: readonly Tensor[] | undefined;
   readonly #byName: ReadonlyMap<string, Parameter>;
+  readonly #joined: Parameter[] = [];
 
   /** Allocates all values as zeros. @throws Error for a name given twice; DeviceError for a row block that no buffer can hold. */
-  constructor(ctx: Context, specs: readonly ParamSpec[]) {
+  constructor(ctx: Context, specs: readonly ParamSpec[], groups: readonly ParamGroup[] = []) {
     this.ctx = ctx;
     const names = new Set<string>();
     for (const { name } of specs) {
       if (names.has(name)) throw new Error(`params: '${name}' given twice`);
       names.add(name);
     }
-    const { lengths, blocks } = layOut(specs, bindingLimit(ctx));
+    const { lengths, blocks } = layOut(specs, bindingLimit(ctx), groups);
     this.values = this.#zeros(lengths);
     this.list = specs.map((spec, i) => {
-      const parts = blocks[i].map(({ start, rows, shape, arena, offset }): ParamPart => {
-        const w = view(this.values[arena], shape, offset);
-        return { start, rows, w, scales: { ...view(w, [rows, 0]), dtype: 'u32' }, grad: undefined, arena };
-      });
+      const parts = blocks[i].map(({ start, rows, shape, arena, offset }) => ({ start, rows, ...this.#part(shape, arena, offset) }));
       return new Parameter(spec, parts);
     });
     this.#byName = new Map(this.list.map((p) => [p.name, p]));
@@ -129,6 +149,37 @@ export class ParamStore {
     return this.#byName.has(name);
   }
 
+  /**
+   * A group as one parameter, the rows of its members one after the other; it shares their memory and their gradients. Undefined where a gap parts
+   * them (a member but the last that is no multiple of SLICE_ALIGN elements) or a buffer's end does.
+   */
+  joined(group: ParamGroup): Parameter | undefined {
+    const members = group.map((name) => this.get(name));
+    const [first] = members;
+    const { w, arena } = first.parts[0];
+    let end = w.slice.offset;
+    for (const { shape, parts } of members) {
+      const fits = parts.length === 1 && parts[0].arena === arena && parts[0].w.slice.offset === end;
+      if (!fits || shape.length !== first.shape.length || shape[1] !== first.shape[1]) return undefined;
+      end += parts[0].w.slice.length;
+    }
+    const shape = [members.reduce((n, p) => n + p.shape[0], 0), ...first.shape.slice(1)];
+    const part = { start: 0, rows: shape.length === 2 ? shape[0] : 1, ...this.#part(shape, arena, w.slice.offset) };
+    const joined = new Parameter({ name: group.join(' + '), shape, decay: first.decay }, [part]);
+    if (this.grads) this.#setGrad(joined);
+    this.#joined.push(joined);
+    return joined;
+  }
+
+  #part(shape: readonly number[], arena: number, offset: number): Omit<ParamPart, 'start' | 'rows'> {
+    const w = view(this.values[arena], shape, offset);
+    return { w, scales: { ...view(w, [shape[0], 0]), dtype: 'u32' }, grad: undefined, arena };
+  }
+
+  #setGrad({ parts }: Parameter): void {
+    for (const p of parts) if (this.grads) p.grad = view(this.grads[p.arena], p.w.shape, p.w.slice.offset);
+  }
+
   /** Fresh zeros in the layout of `values`, the caller's: gradients, moments. */
   zerosLike(): Tensor[] {
     return this.#zeros(this.values.map((t) => t.slice.length));
@@ -150,9 +201,8 @@ export class ParamStore {
   /** Allocates the gradients as zeros, if not yet there. */
   enableGrad(): void {
     if (this.grads) return;
-    const grads = this.zerosLike();
-    this.grads = grads;
-    for (const { parts } of this.list) for (const p of parts) p.grad = view(grads[p.arena], p.w.shape, p.w.slice.offset);
+    this.grads = this.zerosLike();
+    for (const p of [...this.list, ...this.#joined]) this.#setGrad(p);
   }
 
   zeroGrad(): void {
@@ -176,6 +226,7 @@ export class ParamStore {
     const same =
       other.list.length === this.list.length &&
       this.list.every((p, i) => p.name === other.list[i].name && sizeOf(p.shape) === sizeOf(other.list[i].shape)) &&
+      this.list.every(({ parts }, i) => parts.every(({ w }, b) => w.slice.offset === other.list[i].parts[b]?.w.slice.offset)) &&
       this.values.every((t, i) => t.slice.length === other.values[i]?.slice.length);
     if (!same) throw new Error('copyFrom: the two stores hold different parameters');
     for (const [i, t] of this.values.entries()) this.ctx.backend.copy(t.slice, other.values[i].slice);

@@ -169,6 +169,9 @@ function ropeTable(positions: number): Float32Array<ArrayBuffer> {
   });
 }
 
+const fusedParams: Params = { tokens: T, heads: HEADS, kv_heads: KV_HEADS, head_dim: HEAD_DIM, max_pos: 2 * T };
+const turning = () => ({ positions: Uint32Array.from({ length: T }, (_, i) => i), cos_sin: ropeTable(2 * T) });
+
 export const softmaxForward = (rows: number, cols: number, from?: BenchCase['from']): BenchCase => ({
   spec: softmax,
   entry: 'softmax_fwd',
@@ -229,7 +232,21 @@ const rowwise: BenchCase[] = [
     entry: 'rope_fwd',
     shape: `${T}x${HEADS}x${HEAD_DIM}`,
     params: { tokens: T, heads: HEADS, head_dim: HEAD_DIM, max_pos: 2 * T, sign: 1 },
-    inputs: (d) => ({ x: d.normals(NQ), positions: Uint32Array.from({ length: T }, (_, i) => i), cos_sin: ropeTable(2 * T) }),
+    inputs: (d) => ({ x: d.normals(NQ), ...turning() }),
+  },
+  {
+    spec: rope,
+    entry: 'rope_qkv_fwd',
+    shape: headShape,
+    params: fusedParams,
+    inputs: (d) => ({ qkv: d.normals(NQ + 2 * NKV), ...turning() }),
+  },
+  {
+    spec: rope,
+    entry: 'rope_qkv_bwd',
+    shape: headShape,
+    params: fusedParams,
+    inputs: (d) => ({ dq: d.normals(NQ), dk: d.normals(NKV), dv: d.normals(NKV), ...turning() }),
   },
   {
     spec: swiglu,
@@ -244,6 +261,20 @@ const rowwise: BenchCase[] = [
     shape: `${T}x${MLP}`,
     params: { n: T * MLP },
     inputs: (d) => ({ dy: d.normals(T * MLP), gate: d.normals(T * MLP), up: d.normals(T * MLP) }),
+  },
+  {
+    spec: swiglu,
+    entry: 'swiglu_fused_fwd',
+    shape: `${T}x${MLP}`,
+    params: { rows: T, cols: MLP },
+    inputs: (d) => ({ gate_up: d.normals(2 * T * MLP) }),
+  },
+  {
+    spec: swiglu,
+    entry: 'swiglu_fused_bwd',
+    shape: `${T}x${MLP}`,
+    params: { rows: T, cols: MLP },
+    inputs: (d) => ({ dy: d.normals(T * MLP), gate_up: d.normals(2 * T * MLP) }),
   },
   ...softmaxPair(T, VOCAB),
   ...softmaxPair(4096, VOCAB, 'normal'),

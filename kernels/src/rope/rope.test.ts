@@ -1,7 +1,8 @@
 /**
  * Plan. Against the oracle on every backend: head_dim / 2 around the SIMD width 4, pairs around the workgroup 64, both signs, positions
  * out of order, repeated, and beyond the table (zeros). The oracle's sign = -1 is the gradient (finite differences) and the inverse
- * of sign = 1; a hand-computed quarter turn fixes the pairing.
+ * of sign = 1; a hand-computed quarter turn fixes the pairing. The fused projection: one and several heads to a kv head; its oracle is rope_fwd's on
+ * each part, its backward the transpose (it is linear).
  */
 import type { HostBuffers, Params } from '@eagrl/kernels';
 import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
@@ -50,6 +51,63 @@ const cases: KernelCase[] = [
 ];
 testKernel(rope, 'rope_fwd', cases);
 testVariant(rope, 'rope_fwd', 'vec4', cases);
+
+const FUSED_SHAPES = [
+  [5, 4, 2, 64],
+  [1, 1, 1, 2],
+  [3, 3, 1, 6],
+  [3, 4, 2, 8],
+  [7, 2, 2, 10],
+  [33, 1, 1, 16],
+];
+const parts: Readonly<Record<string, readonly string[]>> = { rope_qkv_fwd: ['qkv'], rope_qkv_bwd: ['dq', 'dk', 'dv'] };
+for (const [entry, names] of Object.entries(parts)) {
+  const fusedInputs = (r: Random, p: Params): HostBuffers => {
+    const need: Readonly<Record<string, number>> = rope.entries.rope_qkv_fwd.size(p as never);
+    const length = (name: string) => need[name === 'qkv' ? name : name.slice(1)];
+    const given = Object.fromEntries(names.map((name) => [name, r.normals(length(name))]));
+    return { ...given, positions: r.ints(p.tokens, p.max_pos), cos_sin: table(p.max_pos, p.head_dim) };
+  };
+  const fusedCases: KernelCase[] = [
+    ...FUSED_SHAPES.map(([tokens, heads, kv_heads, head_dim]) => ({
+      title: `tokens=${tokens} heads=${heads} kv_heads=${kv_heads} head_dim=${head_dim}`,
+      params: { tokens, heads, kv_heads, head_dim, max_pos: 33 },
+      inputs: fusedInputs,
+      tolerance: TOLERANCE.elementwise,
+    })),
+    ...[12, 16].map((head_dim) => ({
+      title: `positions at and beyond the table, head_dim=${head_dim}`,
+      params: { tokens: 4, heads: 2, kv_heads: 1, head_dim, max_pos: 9 },
+      inputs: (r: Random, p: Params) => ({ ...fusedInputs(r, p), positions: Uint32Array.of(8, 9, 0xffffffff, 0) }),
+      tolerance: TOLERANCE.elementwise,
+    })),
+  ];
+  testKernel(rope, entry, fusedCases);
+  testVariant(rope, entry, 'vec4', fusedCases);
+}
+
+test('rope_qkv ref: rows of q, k and v one after the other, and the backward is the transpose', () => {
+  const r = new Random('rope qkv');
+  const shape = { tokens: 2, heads: 2, kv_heads: 1, head_dim: 4, max_pos: 5 };
+  const turn = { positions: [3, 1], cos_sin: Float64Array.from(table(5, 4)) };
+  const fwd = (qkv: Float64Array) => {
+    const [q, k, v] = [16, 8, 8].map((n) => new Float64Array(n));
+    rope.ref.rope_qkv_fwd({ q, k, v, qkv, ...turn }, shape);
+    return { q, k, v };
+  };
+  // Token 0 holds q of 8, k of 4, v of 4.
+  const qkv = Float64Array.from(r.normals(32));
+  const { q, k, v } = fwd(qkv);
+  const head = new Float64Array(4);
+  rope.ref.rope_fwd({ y: head, x: qkv.slice(16 + 8, 16 + 12), ...turn, positions: [1] }, { ...shape, tokens: 1, heads: 1, sign: 1 });
+  expect(Array.from(k.slice(4))).toEqual(Array.from(head));
+  expect(Array.from(v)).toEqual([...qkv.slice(12, 16), ...qkv.slice(28, 32)]);
+  const [dq, dk, dv] = [16, 8, 8].map((n) => Float64Array.from(r.normals(n)));
+  const dqkv = new Float64Array(32);
+  rope.ref.rope_qkv_bwd({ dqkv, dq, dk, dv, ...turn }, shape);
+  const dot = (a: Float64Array, b: Float64Array) => a.reduce((s, x, i) => s + x * b[i], 0);
+  expect(dot(dqkv, qkv)).toBeCloseTo(dot(dq, q) + dot(dk, k) + dot(dv, v), 12);
+});
 
 test('rope_fwd ref: sign -1 is the gradient and the inverse of sign 1', () => {
   const r = new Random('rope fd');

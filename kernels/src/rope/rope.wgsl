@@ -4,6 +4,7 @@ alias elem = f32;
 //   y[d]       = x[d] cos_d - sign x[d + D/2] sin_d
 //   y[d + D/2] = x[d + D/2] cos_d + sign x[d] sin_d
 // sign = 1 rotates; sign = -1 rotates back and is the backward (the transpose). A position >= max_pos gives zeros.
+// rope_qkv_fwd takes a fused projection (tokens, heads + 2 kv_heads, head_dim) apart: q and k turned, v as it is. rope_qkv_bwd is its transpose.
 // One thread per pair.
 
 const WG: u32 = 64u;
@@ -29,10 +30,98 @@ fn rope_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec
   if (position < p.max_pos) {
     let co = cos_sin[position * p.head_dim + d];
     let si = p.sign * cos_sin[position * p.head_dim + half + d];
-    let a = f32(x[at]);
-    let b = f32(x[at + half]);
-    rotated = vec2f(a * co - b * si, b * co + a * si);
+    rotated = turned(vec2f(f32(x[at]), f32(x[at + half])), co, si);
   }
   y[at] = elem(rotated.x);
   y[at + half] = elem(rotated.y);
+}
+
+fn turned(x: vec2f, co: f32, si: f32) -> vec2f { return vec2f(x.x * co - x.y * si, x.y * co + x.x * si); }
+
+struct QkvParams { tokens: u32, heads: u32, kv_heads: u32, head_dim: u32, max_pos: u32 }
+
+@group(0) @binding(0) var<storage, read_write> q: array<elem>;
+@group(0) @binding(1) var<storage, read_write> k: array<elem>;
+@group(0) @binding(2) var<storage, read_write> v: array<elem>;
+@group(0) @binding(3) var<storage, read> qkv: array<elem>;
+@group(0) @binding(4) var<storage, read> positions_qkv: array<u32>;
+@group(0) @binding(5) var<storage, read> cos_sin_qkv: array<f32>;
+@group(0) @binding(6) var<uniform> f: QkvParams;
+
+/** A pair's token, its head among all, and its place in the head. */
+fn pair_of(pair: u32) -> vec3u {
+  let half = f.head_dim / 2u;
+  let all = f.heads + 2u * f.kv_heads;
+  let row = pair / half;
+  return vec3u(row / all, row % all, pair % half);
+}
+
+/** Where a pair lies in q, k or v. */
+fn in_part(at: vec3u) -> u32 {
+  let keys = f.heads;
+  let values = f.heads + f.kv_heads;
+  let begin = select(select(values, keys, at.y < values), 0u, at.y < keys);
+  let width = select(f.kv_heads, f.heads, at.y < keys);
+  return (at.x * width + at.y - begin) * f.head_dim + at.z;
+}
+
+/** A pair of q or k, turned by its angle or back; zeros beyond the table. */
+fn turned_at(x: vec2f, at: vec3u, sign: f32) -> vec2f {
+  let position = positions_qkv[at.x];
+  if (position >= f.max_pos) { return vec2f(); }
+  let row = position * f.head_dim + at.z;
+  return turned(x, cos_sin_qkv[row], sign * cos_sin_qkv[row + f.head_dim / 2u]);
+}
+
+@compute @workgroup_size(WG)
+fn rope_qkv_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
+  let half = f.head_dim / 2u;
+  let pair = (wid.x + wid.y * nwg.x) * WG + t;
+  let at = pair_of(pair);
+  if (at.x >= f.tokens) { return; }
+  let source = pair / half * f.head_dim + at.z;
+  let part = in_part(at);
+  let x = vec2f(f32(qkv[source]), f32(qkv[source + half]));
+  if (at.y >= f.heads + f.kv_heads) {
+    v[part] = elem(x.x);
+    v[part + half] = elem(x.y);
+    return;
+  }
+  let y = turned_at(x, at, 1.0);
+  if (at.y < f.heads) {
+    q[part] = elem(y.x);
+    q[part + half] = elem(y.y);
+  } else {
+    k[part] = elem(y.x);
+    k[part + half] = elem(y.y);
+  }
+}
+
+@group(0) @binding(0) var<storage, read_write> dqkv: array<elem>;
+@group(0) @binding(1) var<storage, read> dq: array<elem>;
+@group(0) @binding(2) var<storage, read> dk: array<elem>;
+@group(0) @binding(3) var<storage, read> dv: array<elem>;
+
+@compute @workgroup_size(WG)
+fn rope_qkv_bwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
+  let half = f.head_dim / 2u;
+  let pair = (wid.x + wid.y * nwg.x) * WG + t;
+  let at = pair_of(pair);
+  if (at.x >= f.tokens) { return; }
+  let part = in_part(at);
+  var dx = vec2f();
+  if (at.y >= f.heads + f.kv_heads) {
+    dx = vec2f(f32(dv[part]), f32(dv[part + half]));
+  } else {
+    var dy = vec2f();
+    if (at.y < f.heads) {
+      dy = vec2f(f32(dq[part]), f32(dq[part + half]));
+    } else {
+      dy = vec2f(f32(dk[part]), f32(dk[part + half]));
+    }
+    dx = turned_at(dy, at, -1.0);
+  }
+  let whole = pair / half * f.head_dim + at.z;
+  dqkv[whole] = elem(dx.x);
+  dqkv[whole + half] = elem(dx.y);
 }

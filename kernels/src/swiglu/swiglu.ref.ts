@@ -14,3 +14,23 @@ export function swiglu_bwd({ dgate, dup, dy, gate, up }: Arrays<'dgate' | 'dup' 
     dup[i] = dy[i] * gate[i] * s;
   }
 }
+
+interface Fused {
+  rows: number;
+  cols: number;
+}
+
+export function swiglu_fused_fwd({ y, gate_up }: Arrays<'y' | 'gate_up'>, { rows, cols }: Fused): void {
+  for (let r = 0; r < rows; r++) {
+    const [gate, up] = [0, 1].map((half) => gate_up.subarray((2 * r + half) * cols, (2 * r + half + 1) * cols));
+    swiglu_fwd({ y: y.subarray(r * cols, (r + 1) * cols), gate, up }, { n: cols });
+  }
+}
+
+export function swiglu_fused_bwd({ dgate_up, dy, gate_up }: Arrays<'dgate_up' | 'dy' | 'gate_up'>, { rows, cols }: Fused): void {
+  for (let r = 0; r < rows; r++) {
+    const halves = (of: Float64Array) => [0, 1].map((half) => of.subarray((2 * r + half) * cols, (2 * r + half + 1) * cols));
+    const [[gate, up], [dgate, dup]] = [halves(gate_up), halves(dgate_up)];
+    swiglu_bwd({ dgate, dup, dy: dy.subarray(r * cols, (r + 1) * cols), gate, up }, { n: cols });
+  }
+}

@@ -12,7 +12,7 @@ import { matrixBytes } from '../stored.ts';
 import { alignUp, sizeOf } from '../tensor.ts';
 import { ModelConfigError, type TransformerConfig } from './config.ts';
 import { type LoraConfig, loraParams, loraPaths } from './lora.ts';
-import { transformerParams } from './transformer_weights.ts';
+import { fusionOf, transformerParams } from './transformer_weights.ts';
 
 /** What is generated at a time: prompts, what goes on from each of them, and the lengths. */
 export interface Generation {
@@ -220,13 +220,19 @@ const logitsBuffer = (c: TransformerConfig, work: Workload): number =>
 /** Whether products with the model's matrices pack a copy of them: those of another dtype than f32 are unpacked tile by tile. */
 const packs = ({ packing, dtype = 'f32' }: Workload): boolean => packing && dtype === 'f32';
 
+/** A fused projection holds the values too, which attention takes from a tensor of their own. */
+function copiesOfValues(c: TransformerConfig, { lora, dtype = 'f32' }: Pick<Workload, 'lora' | 'dtype'>): 0 | 1 {
+  const adapted = lora ? loraPaths(transformerParams(c), lora).map(({ path }) => path) : [];
+  return fusionOf(c, dtype, adapted).qkv ? 1 : 0;
+}
+
 /** What the tape holds at the end of the forward pass, and the most that the backward pass needs beside it. */
 function activations(c: TransformerConfig, work: Workload): { kept: number; working: number; how: string } {
   const { tokensPerPass: t, targetsPerPass: n, lora } = work;
   const [q, kv] = [c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim];
   const normed = c.model_type === 'qwen3' ? q + kv + c.num_attention_heads + c.num_key_value_heads : 0;
   // Up to the attention, for every token: the norm and 1 / rms; q, k, v, turned q and k, o; attention's stats.
-  const attending = c.hidden_size + 1 + 3 * q + 3 * kv + 2 * c.num_attention_heads + normed;
+  const attending = c.hidden_size + 1 + 3 * q + (3 + copiesOfValues(c, work)) * kv + 2 * c.num_attention_heads + normed;
   // Past it: two sums, the norm and 1 / rms; gate, up and their product. The last layer has only the rows that are read, and copies of its input
   // and of o for them.
   const mlp = 3 * c.hidden_size + 1 + 3 * c.intermediate_size;
@@ -326,7 +332,13 @@ function generation(c: TransformerConfig, work: Workload, g: Generation): [prefi
   const normed = c.model_type === 'qwen3' ? q + kv : 0;
   // A layer's tensors live to its end: input, two norms and two sums; q and k, turned, v and o; gate and its product with up. And the blocks of
   // each row's sequence.
-  const layer = 5 * c.hidden_size + 3 * q + 3 * kv + normed + 2 * c.intermediate_size + Math.ceil(g.promptLength / CACHE.blockSize);
+  const layer =
+    5 * c.hidden_size +
+    3 * q +
+    (3 + copiesOfValues(c, work)) * kv +
+    normed +
+    2 * c.intermediate_size +
+    Math.ceil(g.promptLength / CACHE.blockSize);
   // down_proj ends a layer.
   const [down, head] = packs(work) ? [c.intermediate_size * c.hidden_size, c.vocab_size * c.hidden_size] : [0, 0];
   return [rows * layer + down, batchOf(g) * (c.vocab_size + 2 * c.hidden_size) + head];

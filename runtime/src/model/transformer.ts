@@ -15,8 +15,8 @@ import { embedding, gatherRows } from '../ops/embedding.ts';
 import { type LowRank, linear } from '../ops/linear.ts';
 import { type Epilogue, matmul } from '../ops/matmul.ts';
 import { rmsnorm } from '../ops/rmsnorm.ts';
-import { rope } from '../ops/rope.ts';
-import { swiglu } from '../ops/swiglu.ts';
+import { rope, ropeQkv } from '../ops/rope.ts';
+import { swiglu, swigluFused } from '../ops/swiglu.ts';
 import type { Weight } from '../ops/weight.ts';
 import type { Pack } from '../pack.ts';
 import { ParamStore } from '../params.ts';
@@ -25,7 +25,7 @@ import { type Tensor, view } from '../tensor.ts';
 import { ModelConfigError, type TransformerConfig } from './config.ts';
 import { type InitScheme, initWeights } from './init.ts';
 import { initLora, type LoraConfig, loraNames, loraParams, loraPaths } from './lora.ts';
-import { TransformerWeights, transformerParams } from './transformer_weights.ts';
+import { type Fusion, fusionOf, TransformerWeights, transformerParams } from './transformer_weights.ts';
 
 /** Rows of a decode step; all u32 tensors of length rows, except blockTable (rows, maxBlocks). */
 export interface DecodeRows {
@@ -57,6 +57,8 @@ interface Pass {
   readonly positions: Tensor;
   readonly attend: Attend;
   readonly draw?: DropoutDraw;
+  /** Whether there is a backward pass: then checkpointed layers compute without a tape what they compute again with one. */
+  readonly trains?: boolean;
   /** Rows that are read after the last layer; all, if not given. */
   readonly read?: Uint32Array;
 }
@@ -79,6 +81,7 @@ export class Transformer {
   readonly #weights: TransformerWeights;
   /** Projections with an adapter, numbered. */
   readonly #adapted: ReadonlyMap<string, number> = new Map();
+  readonly #fusion: Fusion;
 
   /**
    * Parameters are zero, `stored` matrices unspecified, until `init` or loadWeights; those of the adapter until `initAdapter` or loadParams.
@@ -92,6 +95,7 @@ export class Transformer {
     const specs = transformerParams(config);
     if (lora) this.#adapted = new Map(loraPaths(specs, lora).map(({ path }, i) => [path, i]));
     this.#weights = weights ?? new TransformerWeights(ctx, config, dtype);
+    this.#fusion = fusionOf(config, this.stored?.dtype ?? 'f32', [...this.#adapted.keys()]);
     this.#weights.retain();
     try {
       if (lora) this.adapter = new ParamStore(ctx, loraParams(specs, lora));
@@ -211,7 +215,7 @@ export class Transformer {
       ctx.tape?.keep(seg);
       const x = embedding(ctx, this.weight('model.embed_tokens.weight'), pack.ids);
       const attend: Attend = (_, q, k, v) => attention(ctx, q, k, v, { seg, pairs: pack.pairs }, { heads, kvHeads, headDim });
-      return this.#finalNorm(this.#layers(x, layers, { positions, attend, draw, read: pack.rows }));
+      return this.#finalNorm(this.#layers(x, layers, { positions, attend, draw, trains: ctx.tape !== undefined, read: pack.rows }));
     });
   }
 
@@ -316,26 +320,38 @@ export class Transformer {
   /** One layer; past its attention, only the rows in `read` (all, if not given). */
   #layer(i: number, x: Tensor, pass: Pass, read?: Uint32Array): Tensor {
     const ctx = this.#ctx;
-    const { num_attention_heads: heads, rms_norm_eps: eps } = this.config;
+    const { rms_norm_eps: eps } = this.config;
     const project = (from: Tensor, name: string, epilogue?: Epilogue): Tensor => this.#project(i, from, name, pass.draw, epilogue);
     const normed = this.#inputNorm(i, x);
-    const q = this.#turned(i, normed, 'q', heads, pass);
-    const { k, v } = this.#keysAndValues(i, normed, pass);
+    const { q, k, v } = this.#queriesKeysAndValues(i, normed, pass);
     const attended = pass.attend(i, q, k, v);
     const only = (t: Tensor): Tensor => (read ? gatherRows(ctx, t, read) : t);
     const before = only(x);
     const mid = project(only(attended), 'self_attn.o_proj', { kind: 'residual', aux: before });
     const normedMid = rmsnorm(ctx, mid, this.params.get(`model.layers.${i}.post_attention_layernorm.weight`), eps);
-    const gate = project(normedMid, 'mlp.gate_proj');
-    // A backward pass wants `up` itself, and an epilogue leaves none.
-    const mlp = ctx.tape
-      ? swiglu(ctx, gate, project(normedMid, 'mlp.up_proj'))
-      : project(normedMid, 'mlp.up_proj', { kind: 'swiglu', aux: gate });
-    return project(mlp, 'mlp.down_proj', { kind: 'residual', aux: mid });
+    return project(this.#gated(i, normedMid, pass), 'mlp.down_proj', { kind: 'residual', aux: mid });
+  }
+
+  /** silu(gate) up. A backward pass wants `up` itself, and an epilogue leaves none. */
+  #gated(i: number, normed: Tensor, { draw, trains }: Pass): Tensor {
+    const ctx = this.#ctx;
+    const fused = trains && this.#fusion.gateUp ? this.#weights.fused[i].gateUp : undefined;
+    if (fused) return swigluFused(ctx, linear(ctx, normed, fused));
+    const gate = this.#project(i, normed, 'mlp.gate_proj', draw);
+    const up = (epilogue?: Epilogue) => this.#project(i, normed, 'mlp.up_proj', draw, epilogue);
+    return ctx.tape ? swiglu(ctx, gate, up()) : up({ kind: 'swiglu', aux: gate });
   }
 
   #inputNorm(i: number, x: Tensor): Tensor {
     return rmsnorm(this.#ctx, x, this.params.get(`model.layers.${i}.input_layernorm.weight`), this.config.rms_norm_eps);
+  }
+
+  #queriesKeysAndValues(i: number, normed: Tensor, pass: Pass): { q: Tensor; k: Tensor; v: Tensor } {
+    const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
+    const fused = this.#fusion.qkv ? this.#weights.fused[i].qkv : undefined;
+    if (!fused) return { q: this.#turned(i, normed, 'q', heads, pass), ...this.#keysAndValues(i, normed, pass) };
+    const qkv = linear(this.#ctx, normed, fused.weight, fused.bias);
+    return ropeQkv(this.#ctx, qkv, pass.positions, this.#weights.cosSin, { heads, kvHeads, headDim });
   }
 
   #keysAndValues(i: number, normed: Tensor, pass: Pass): { k: Tensor; v: Tensor } {

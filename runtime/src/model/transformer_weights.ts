@@ -1,9 +1,10 @@
 /** The weights of a transformer: their names and shapes, and how a device keeps them for one model or for several that share them. */
 import type { WeightType } from '@eagrl/kernels';
+import { SLICE_ALIGN } from '../backend.ts';
 import type { Context } from '../context.ts';
 import { ropeTable } from '../ops/rope.ts';
 import type { Weight } from '../ops/weight.ts';
-import { type ParamSpec, ParamStore } from '../params.ts';
+import { type Parameter, type ParamGroup, type ParamSpec, ParamStore } from '../params.ts';
 import { StoredWeights } from '../stored.ts';
 import type { Tensor } from '../tensor.ts';
 import type { TransformerConfig } from './config.ts';
@@ -39,6 +40,36 @@ export function transformerParams(c: TransformerConfig): ParamSpec[] {
   return specs;
 }
 
+const QKV = ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'] as const;
+const GATE_UP = ['mlp.gate_proj', 'mlp.up_proj'] as const;
+const grouped = (layer: number, paths: readonly string[], end: string): ParamGroup => paths.map((p) => `model.layers.${layer}.${p}.${end}`);
+
+/** Which projections of a layer are one product. */
+export interface Fusion {
+  readonly qkv: boolean;
+  readonly gateUp: boolean;
+}
+
+/**
+ * Projections that read the same activation are one product where all weights are f32 and their rows leave no gap in memory; queries, keys and values
+ * where nothing stands between them and the turn (Qwen3's norms). `adapted`: paths of projections with an adapter of their own, which fuse with none.
+ */
+export function fusionOf(c: TransformerConfig, dtype: WeightType, adapted: readonly string[] = []): Fusion {
+  const noGap = (...lengths: readonly number[]) => dtype === 'f32' && lengths.every((n) => n % SLICE_ALIGN === 0);
+  const plain = (paths: readonly string[]) => !adapted.some((a) => paths.some((p) => a.endsWith(p)));
+  const [q, kv] = [c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim];
+  return {
+    qkv: c.model_type !== 'qwen3' && noGap(q * c.hidden_size, kv * c.hidden_size, ...(c.attention_bias ? [q, kv] : [])) && plain(QKV),
+    gateUp: noGap(c.intermediate_size * c.hidden_size) && plain(GATE_UP),
+  };
+}
+
+/** Projections of a layer that lie side by side; undefined where they do not. */
+export interface FusedLayer {
+  readonly qkv?: { readonly weight: Parameter; readonly bias?: Parameter };
+  readonly gateUp?: Parameter;
+}
+
 /** What models that differ in their adapter alone have in common. Counted: the last of them frees it. */
 export class TransformerWeights {
   /** All weights, or all but the matrices in `stored`. */
@@ -47,6 +78,8 @@ export class TransformerWeights {
   readonly stored: StoredWeights | undefined;
   /** (max_position_embeddings, head_dim). */
   readonly cosSin: Tensor;
+  /** By layer. */
+  readonly fused: readonly FusedLayer[];
   readonly #ctx: Context;
   #users = 0;
 
@@ -54,10 +87,22 @@ export class TransformerWeights {
     this.#ctx = ctx;
     const specs = transformerParams(config);
     const isPacked = ({ shape }: ParamSpec) => dtype !== 'f32' && shape.length === 2;
+    const { qkv, gateUp } = fusionOf(config, dtype);
+    const layers = Array.from({ length: config.num_hidden_layers }, (_, i) => ({
+      qkv: qkv ? grouped(i, QKV, 'weight') : undefined,
+      bias: qkv && config.attention_bias ? grouped(i, QKV, 'bias') : undefined,
+      gateUp: gateUp ? grouped(i, GATE_UP, 'weight') : undefined,
+    }));
     this.params = new ParamStore(
       ctx,
       specs.filter((s) => !isPacked(s)),
+      layers.flatMap((l) => [l.qkv, l.bias, l.gateUp].flatMap((g) => (g ? [g] : []))),
     );
+    const joined = (group?: ParamGroup) => group && this.params.joined(group);
+    this.fused = layers.map((l) => {
+      const [weight, bias] = [joined(l.qkv), joined(l.bias)];
+      return { qkv: weight && (bias || !l.bias) ? { weight, bias } : undefined, gateUp: joined(l.gateUp) };
+    });
     try {
       if (dtype !== 'f32') this.stored = new StoredWeights(ctx, specs.filter(isPacked), dtype);
       const { max_position_embeddings: positions, head_dim: dim } = config;

@@ -6,6 +6,7 @@ import { rope as spec } from '@eagrl/kernels';
 import type { Context } from '../context.ts';
 import type { TransformerConfig } from '../model/config.ts';
 import { expectTensor, type Tensor } from '../tensor.ts';
+import type { HeadShape } from './attention.ts';
 
 /** What the table needs of a model's config. */
 type RopeShape = Pick<TransformerConfig, 'head_dim' | 'max_position_embeddings' | 'rope_theta' | 'rope_scaling'>;
@@ -58,4 +59,31 @@ export function rope(ctx: Context, x: Tensor, positions: Tensor, cosSin: Tensor,
   const y = turn(x, 1);
   ctx.record([y], [], (tape) => tape.give(x, turn(tape.grad(y), -1)));
   return y;
+}
+
+/**
+ * The same of a fused projection qkv (N, (heads + 2 kvHeads) * D): q (N, heads * D) and k (N, kvHeads * D) turned, v (N, kvHeads * D) as it is. Backward
+ * assigns the gradient of qkv; saves nothing. All three outputs must be used.
+ */
+export function ropeQkv(
+  ctx: Context,
+  qkv: Tensor,
+  positions: Tensor,
+  cosSin: Tensor,
+  { heads, kvHeads, headDim }: HeadShape,
+): { q: Tensor; k: Tensor; v: Tensor } {
+  expectTensor('ropeQkv', 'cosSin', cosSin, [-1, headDim]);
+  expectTensor('ropeQkv', 'qkv', qkv, [-1, (heads + 2 * kvHeads) * headDim]);
+  const [tokens] = qkv.shape;
+  expectTensor('ropeQkv', 'positions', positions, [tokens], 'u32');
+  const params = { tokens, heads, kv_heads: kvHeads, head_dim: headDim, max_pos: cosSin.shape[0] };
+  const q = ctx.tensor([tokens, heads * headDim]);
+  const [k, v] = [0, 1].map(() => ctx.tensor([tokens, kvHeads * headDim]));
+  ctx.run(spec, 'rope_qkv_fwd', [q, k, v, qkv, positions, cosSin], params);
+  ctx.record([q, k, v], [], (tape) => {
+    const dqkv = ctx.tensor(qkv.shape);
+    ctx.run(spec, 'rope_qkv_bwd', [dqkv, ...[q, k, v].map((t) => tape.grad(t)), positions, cosSin], params);
+    tape.give(qkv, dqkv);
+  });
+  return { q, k, v };
 }
