@@ -27,18 +27,12 @@ fn put(z: u32, i: u32, j: u32, value: f32) {
   c[at] = elem(r);
 }
 
-/**
- * The epilogue of one output that its thread has put. SwiftShader runs what an `if` leaves out under a mask, exp as well: a thread with many outputs
- * takes a second loop, over epilogues(outputs) of them.
- */
+/** The epilogue of one output that its thread has put. */
 fn finish(z: u32, i: u32, j: u32) {
   if (p.epilogue == NO_EPILOGUE || i >= p.m || j >= p.n) { return; }
   let at = z * p.stride_c + i * p.n + j;
   c[at] = elem(with_auxiliary(p.epilogue, f32(aux[at]), f32(c[at])));
 }
-
-/** All of a thread's outputs, or none. */
-fn epilogues(outputs: u32) -> u32 { return select(outputs, 0u, p.epilogue == NO_EPILOGUE); }
 
 /** Elements from one row of op(a), one column of op(b), to the next; and from one k to the next. */
 fn row_step(form: u32) -> u32 { return select(p.k, 1u, form == TN); }

@@ -81,18 +81,12 @@ fn put(i: u32, j: u32, value: f32) {
   c[at] = elem(r);
 }
 
-/**
- * The epilogue of one output that its thread has put. SwiftShader runs what an `if` leaves out under a mask, exp as well: a thread with many outputs
- * takes a second loop, over epilogues(outputs) of them.
- */
+/** The epilogue of one output that its thread has put. */
 fn finish(i: u32, j: u32) {
   if (p.epilogue == NO_EPILOGUE || i >= p.m || j >= width()) { return; }
   let at = i * p.ldc + j;
   c[at] = elem(with_auxiliary(p.epilogue, f32(aux[at]), f32(c[at])));
 }
-
-/** All of a thread's outputs, or none. */
-fn epilogues(outputs: u32) -> u32 { return select(outputs, 0u, p.epilogue == NO_EPILOGUE); }
 
 /** Columns of c, and steps of the sum. */
 fn width() -> u32 { return select(p.n, p.k, form == NN); }
