@@ -1,6 +1,6 @@
 /**
  * Plan: projections that read the same activation as one product. Against the same model on a device that binds so little that no two matrices share a
- * buffer, on wasm and webgpu: losses, tokens, log-probabilities and entropies bit for bit (each output is the same sum), every gradient to 1e-6
+ * buffer, on webgpu and the reference: losses, tokens, log-probabilities and entropies bit for bit (each output is the same sum), every gradient to 1e-6
  * (that of the shared input is one sum over all outputs, not a sum of sums); with biases, without, one kv head, plain and checkpointed, under an adapter
  * elsewhere.
  * A layer has 10 launches in decoding, 29 in training. What may fuse and what may not: Qwen3's norms, gaps, other formats, adapters.
@@ -50,7 +50,7 @@ const cases: Case[] = [
 /** `apart`: each matrix in a buffer of its own. */
 function build(ctx: Context, c: Case, apart: boolean): Transformer {
   const config = tinyConfig({ ...sizes, ...c.config });
-  expect(fusionOf(config, 'f32')).toEqual({ qkv: true, gateUp: true });
+  expect(fusionOf(config, 'f32', ctx.backend.kind)).toEqual({ qkv: true, gateUp: true });
   const largest = Math.max(...transformerParams(config).map(({ shape }) => sizeOf(shape)));
   const make = () => new Transformer(ctx, config, c.lora);
   const model = apart ? withBinding(ctx, 4 * largest, make) : make();
@@ -88,7 +88,7 @@ async function generate(ctx: Context, model: Transformer) {
   return drawn;
 }
 
-for (const name of ['wasm', 'webgpu-software'] as const) {
+for (const name of ['reference', 'webgpu-software'] as const) {
   test.each(cases)(`fusion ${name} $title: the results of separate products`, async (c) => {
     const ctx = new Context(await device(name));
     const [fused, apart] = [build(ctx, c, false), build(ctx, c, true)];
@@ -110,7 +110,7 @@ for (const name of ['wasm', 'webgpu-software'] as const) {
 }
 
 test('a layer has 10 launches in decoding, 29 in training', async () => {
-  const ctx = new Context(await device('wasm'));
+  const ctx = new Context(await device('reference'));
   const count = async (layers: number) => {
     const model = build(ctx, { title: '', config: { num_hidden_layers: layers } }, false);
     const { launches: training } = await train(ctx, model);
@@ -128,13 +128,14 @@ test('a layer has 10 launches in decoding, 29 in training', async () => {
   expect(three.decoding - two.decoding).toBe(10 * (1 + 5));
 });
 
-test('fuses where all weights are f32, no norm stands in between, no gap and no adapter', () => {
+test('fuses on webgpu where all weights are f32, no norm stands in between, no gap and no adapter', () => {
   const config = tinyConfig(sizes);
   const paths = (...names: string[]) => names.map((n) => `model.layers.0.${n}`);
-  expect(fusionOf(config, 'int8')).toEqual({ qkv: false, gateUp: false });
-  expect(fusionOf(tinyConfig({ ...sizes, model_type: 'qwen3' }), 'f32')).toEqual({ qkv: false, gateUp: true });
-  expect(fusionOf(tinyConfig({ ...sizes, head_dim: 8 }), 'f32')).toEqual({ qkv: false, gateUp: true }); // biases of 32 and 16
-  expect(fusionOf(tinyConfig({ ...sizes, intermediate_size: 41 }), 'f32')).toEqual({ qkv: true, gateUp: false });
-  expect(fusionOf(config, 'f32', paths('self_attn.v_proj'))).toEqual({ qkv: false, gateUp: true });
-  expect(fusionOf(config, 'f32', paths('mlp.up_proj', 'self_attn.o_proj'))).toEqual({ qkv: true, gateUp: false });
+  expect(fusionOf(config, 'f32', 'wasm')).toEqual({ qkv: false, gateUp: false });
+  expect(fusionOf(config, 'int8', 'webgpu')).toEqual({ qkv: false, gateUp: false });
+  expect(fusionOf(tinyConfig({ ...sizes, model_type: 'qwen3' }), 'f32', 'webgpu')).toEqual({ qkv: false, gateUp: true });
+  expect(fusionOf(tinyConfig({ ...sizes, head_dim: 8 }), 'f32', 'webgpu')).toEqual({ qkv: false, gateUp: true }); // biases of 32 and 16
+  expect(fusionOf(tinyConfig({ ...sizes, intermediate_size: 41 }), 'f32', 'webgpu')).toEqual({ qkv: true, gateUp: false });
+  expect(fusionOf(config, 'f32', 'webgpu', paths('self_attn.v_proj'))).toEqual({ qkv: false, gateUp: true });
+  expect(fusionOf(config, 'f32', 'webgpu', paths('mlp.up_proj', 'self_attn.o_proj'))).toEqual({ qkv: true, gateUp: false });
 });

@@ -221,9 +221,9 @@ const logitsBuffer = (c: TransformerConfig, work: Workload): number =>
 const packs = ({ packing, dtype = 'f32' }: Workload): boolean => packing && dtype === 'f32';
 
 /** A fused projection holds the values too, which attention takes from a tensor of their own. */
-function copiesOfValues(c: TransformerConfig, { lora, dtype = 'f32' }: Pick<Workload, 'lora' | 'dtype'>): 0 | 1 {
+function copiesOfValues(c: TransformerConfig, { lora, dtype = 'f32', packing }: Pick<Workload, 'lora' | 'dtype' | 'packing'>): 0 | 1 {
   const adapted = lora ? loraPaths(transformerParams(c), lora).map(({ path }) => path) : [];
-  return fusionOf(c, dtype, adapted).qkv ? 1 : 0;
+  return fusionOf(c, dtype, packing ? 'wasm' : 'webgpu', adapted).qkv ? 1 : 0;
 }
 
 /** What the tape holds at the end of the forward pass, and the most that the backward pass needs beside it. */

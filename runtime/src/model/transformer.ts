@@ -95,7 +95,7 @@ export class Transformer {
     const specs = transformerParams(config);
     if (lora) this.#adapted = new Map(loraPaths(specs, lora).map(({ path }, i) => [path, i]));
     this.#weights = weights ?? new TransformerWeights(ctx, config, dtype);
-    this.#fusion = fusionOf(config, this.stored?.dtype ?? 'f32', [...this.#adapted.keys()]);
+    this.#fusion = fusionOf(config, this.stored?.dtype ?? 'f32', ctx.backend.kind, [...this.#adapted.keys()]);
     this.#weights.retain();
     try {
       if (lora) this.adapter = new ParamStore(ctx, loraParams(specs, lora));

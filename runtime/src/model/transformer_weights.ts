@@ -1,6 +1,6 @@
 /** The weights of a transformer: their names and shapes, and how a device keeps them for one model or for several that share them. */
 import type { WeightType } from '@eagrl/kernels';
-import { SLICE_ALIGN } from '../backend.ts';
+import { type BackendKind, SLICE_ALIGN } from '../backend.ts';
 import type { Context } from '../context.ts';
 import { ropeTable } from '../ops/rope.ts';
 import type { Weight } from '../ops/weight.ts';
@@ -53,10 +53,12 @@ export interface Fusion {
 /**
  * Projections that read the same activation are one product where all weights are f32 and their rows leave no gap in memory; queries, keys and values
  * where nothing stands between them and the turn (Qwen3's norms). `adapted`: paths of projections with an adapter of their own, which fuse with none.
+ * Not on WebAssembly: a launch costs it a microsecond, and a step of the tiny policy took as long fused (LOG.md, 2026-11-27).
  */
-export function fusionOf(c: TransformerConfig, dtype: WeightType, adapted: readonly string[] = []): Fusion {
-  const noGap = (...lengths: readonly number[]) => dtype === 'f32' && lengths.every((n) => n % SLICE_ALIGN === 0);
-  const plain = (paths: readonly string[]) => !adapted.some((a) => paths.some((p) => a.endsWith(p)));
+export function fusionOf(c: TransformerConfig, dtype: WeightType, backend: BackendKind, adapted: readonly string[] = []): Fusion {
+  const noGap = (...lengths: readonly number[]) => lengths.every((n) => n % SLICE_ALIGN === 0);
+  const plain = (paths: readonly string[]) =>
+    backend !== 'wasm' && dtype === 'f32' && !adapted.some((a) => paths.some((p) => a.endsWith(p)));
   const [q, kv] = [c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim];
   return {
     qkv: c.model_type !== 'qwen3' && noGap(q * c.hidden_size, kv * c.hidden_size, ...(c.attention_bias ? [q, kv] : [])) && plain(QKV),
@@ -87,7 +89,7 @@ export class TransformerWeights {
     this.#ctx = ctx;
     const specs = transformerParams(config);
     const isPacked = ({ shape }: ParamSpec) => dtype !== 'f32' && shape.length === 2;
-    const { qkv, gateUp } = fusionOf(config, dtype);
+    const { qkv, gateUp } = fusionOf(config, dtype, ctx.backend.kind);
     const layers = Array.from({ length: config.num_hidden_layers }, (_, i) => ({
       qkv: qkv ? grouped(i, QKV, 'weight') : undefined,
       bias: qkv && config.attention_bias ? grouped(i, QKV, 'bias') : undefined,
