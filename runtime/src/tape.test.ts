@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ReferenceBackend } from './backend/reference.ts';
 import { Context } from './context.ts';
 import { add } from './ops/add.ts';
+import { dropout } from './ops/dropout.ts';
 import { gatherRows } from './ops/embedding.ts';
 import { linear } from './ops/linear.ts';
 import { rmsnorm } from './ops/rmsnorm.ts';
@@ -72,6 +73,10 @@ const graphs: Record<string, (x: Tensor, store: ParamStore) => Tensor> = {
   'a norm inside a residual': (x, s) => {
     const mid = add(ctx, x, x);
     return residual(rmsnorm(ctx, mid, s.get('b'), 0.1), mid, s);
+  },
+  'an input with two dropouts': (x) => {
+    const drop = (stream: number) => dropout(ctx, x, { rate: 0.5, seed: 1, stream });
+    return swiglu(ctx, drop(1), drop(2));
   },
   'a branch without use': (x, s) => {
     linear(ctx, x, s.get('w'));
