@@ -7,8 +7,10 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ReferenceBackend } from './backend/reference.ts';
 import { Context } from './context.ts';
 import { add } from './ops/add.ts';
+import { dropout } from './ops/dropout.ts';
 import { gatherRows } from './ops/embedding.ts';
 import { linear } from './ops/linear.ts';
+import { rmsnorm } from './ops/rmsnorm.ts';
 import { swiglu } from './ops/swiglu.ts';
 import { ParamStore } from './params.ts';
 import { Tape } from './tape.ts';
@@ -67,6 +69,15 @@ const graphs: Record<string, (x: Tensor, store: ParamStore) => Tensor> = {
     return swiglu(ctx, residual(swiglu(ctx, aux, x), aux, s), aux);
   },
   'shared, then gathered': (x) => add(ctx, gatherRows(ctx, add(ctx, x, x), Uint32Array.of(2, 2, 0)), x),
+  'a norm beside its input': (x, s) => add(ctx, x, rmsnorm(ctx, x, s.get('b'), 0.1)),
+  'a norm inside a residual': (x, s) => {
+    const mid = add(ctx, x, x);
+    return residual(rmsnorm(ctx, mid, s.get('b'), 0.1), mid, s);
+  },
+  'an input with two dropouts': (x) => {
+    const drop = (stream: number) => dropout(ctx, x, { rate: 0.5, seed: 1, stream });
+    return swiglu(ctx, drop(1), drop(2));
+  },
   'a branch without use': (x, s) => {
     linear(ctx, x, s.get('w'));
     return add(ctx, x, x);

@@ -225,7 +225,13 @@ const rowwise: BenchCase[] = [
     params: normParams,
     inputs: (d) => ({ x: d.normals(T * HIDDEN), weight: d.normals(HIDDEN) }),
   },
-  { spec: rmsnorm, entry: 'rmsnorm_bwd_dx', shape: `${T}x${HIDDEN}`, params: normParams, inputs: normSaved },
+  ...[0, 1].map((accumulate) => ({
+    spec: rmsnorm,
+    entry: 'rmsnorm_bwd_dx',
+    shape: `${T}x${HIDDEN}${accumulate ? ' added' : ''}`,
+    params: { ...normParams, accumulate },
+    inputs: (d: Draw) => ({ ...normSaved(d), dx: d.normals(T * HIDDEN) }),
+  })),
   { spec: rmsnorm, entry: 'rmsnorm_bwd_dweight', shape: `${T}x${HIDDEN}`, params: normParams, inputs: normSaved },
   {
     spec: rope,

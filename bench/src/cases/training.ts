@@ -110,8 +110,8 @@ const elements: BenchCase[] = [
     spec: dropout,
     entry: 'dropout_fwd',
     shape: `${N}`,
-    params: { n: N, rate: 0.1, seed: 7, stream: 1 },
-    inputs: (d) => ({ x: d.normals(N) }),
+    params: { n: N, rate: 0.1, seed: 7, stream: 1, accumulate: 0 },
+    inputs: (d) => ({ x: d.normals(N), y: d.normals(N) }),
   },
 ];
 

@@ -58,14 +58,14 @@ fn rmsnorm_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: 
   if (two) { store_y(first, n, more, mul16(b * r, wb)); }
 }
 
-struct BwdParams { rows: u32, cols: u32 }
+struct DxParams { rows: u32, cols: u32, accumulate: u32 }
 
 @group(0) @binding(0) var<storage, read_write> dx: array<vec4<elem>>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4<elem>>;
 @group(0) @binding(2) var<storage, read> x_saved: array<vec4<elem>>;
 @group(0) @binding(3) var<storage, read> weight_saved: array<vec4<elem>>;
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
-@group(0) @binding(5) var<uniform> p_dx: BwdParams;
+@group(0) @binding(5) var<uniform> p_dx: DxParams;
 
 /** dy weight. */
 fn load_scaled(first: u32, n: u32, at: u32) -> vec4f {
@@ -85,6 +85,18 @@ fn block_of_saved(first: u32, n: u32, at: u32) -> mat4x4f {
   return mat4x4f(
     load_saved(first, n, at), load_saved(first, n, at + lanes),
     load_saved(first, n, at + 2u * lanes), load_saved(first, n, at + 3u * lanes),
+  );
+}
+
+/** What dx holds; nothing past `end`, which others write. */
+fn load_dx(first: u32, end: u32, at: u32) -> vec4f {
+  if (at < end) { return vec4f(dx[first + at]); }
+  return vec4f();
+}
+
+fn block_of_dx(first: u32, end: u32, at: u32) -> mat4x4f {
+  return mat4x4f(
+    load_dx(first, end, at), load_dx(first, end, at + lanes), load_dx(first, end, at + 2u * lanes), load_dx(first, end, at + 3u * lanes),
   );
 }
 
@@ -109,6 +121,14 @@ fn rmsnorm_bwd_dx(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nw
   let xa = block_of_saved(first, n, lane);
   var db = mat4x4f();
   var xb = mat4x4f();
+  var before_a = mat4x4f();
+  var before_b = mat4x4f();
+  let add = p_dx.accumulate != 0u;
+  if (add) {
+    let end = select(0u, n, row < p_dx.rows);
+    before_a = block_of_dx(first, end, lane);
+    before_b = block_of_dx(first, end, more);
+  }
   var products = sum16(within4(mul16(da, xa), lane, n));
   if (two) {
     db = block_of_scaled(first, n, more);
@@ -117,6 +137,12 @@ fn rmsnorm_bwd_dx(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nw
   }
   let k = row_sum(sum4(products), t) / f32(p_dx.cols) * r * r;
   if (row >= p_dx.rows) { return; }
-  store_dx(first, n, lane, (da - xa * k) * r);
-  if (two) { store_dx(first, n, more, (db - xb * k) * r); }
+  var a = (da - xa * k) * r;
+  var b = (db - xb * k) * r;
+  if (add) {
+    a += before_a;
+    b += before_b;
+  }
+  store_dx(first, n, lane, a);
+  if (two) { store_dx(first, n, more, b); }
 }

@@ -17,12 +17,18 @@ export function rmsnorm_fwd(
   }
 }
 
-export function rmsnorm_bwd_dx({ dx, dy, x, weight, rstd }: Arrays<'dx' | 'dy' | 'x' | 'weight' | 'rstd'>, { rows, cols }: Shape): void {
+export function rmsnorm_bwd_dx(
+  { dx, dy, x, weight, rstd }: Arrays<'dx' | 'dy' | 'x' | 'weight' | 'rstd'>,
+  { rows, cols, accumulate }: Shape & { accumulate: number },
+): void {
   for (let n = 0; n < rows; n++) {
     let d = 0;
     for (let c = 0; c < cols; c++) d += dy[n * cols + c] * weight[c] * x[n * cols + c];
     const k = (d / cols) * rstd[n] ** 2;
-    for (let c = 0; c < cols; c++) dx[n * cols + c] = rstd[n] * (dy[n * cols + c] * weight[c] - x[n * cols + c] * k);
+    for (let c = 0; c < cols; c++) {
+      const v = rstd[n] * (dy[n * cols + c] * weight[c] - x[n * cols + c] * k);
+      dx[n * cols + c] = accumulate ? dx[n * cols + c] + v : v;
+    }
   }
 }
 

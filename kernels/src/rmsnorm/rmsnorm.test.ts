@@ -2,7 +2,7 @@
  * Plan. Three entry points against the oracle on every backend; columns at 1 and on both sides of the SIMD width 4, of dweight's 16
  * and of the workgroup 64; rows on both sides of dweight's 16 lanes. Hostile values: a row of zeros (rstd = 1/sqrt(eps)), one outlier.
  * Rows that come from memory, not from cache, take another loop on WebAssembly (above 4 MiB): same bits as a few of them alone.
- * dweight starts from given values. dx and dweight against finite differences of the oracle's forward.
+ * dx assigned and not read (NaN), or added to given values; dweight starts from given values. dx and dweight against finite differences of the oracle's forward.
  */
 import { type HostBuffers, launchRef, launchWasm } from '@eagrl/kernels';
 import { assertClose, type KernelCase, Random, TOLERANCE, testKernel, testVariant } from '@eagrl/testing';
@@ -73,20 +73,43 @@ for (const [name, relaxed] of [
 }
 for (const variant of ['thread_per_row', 'thread_per_row_wide', ...HELD]) testVariant(rmsnorm, 'rmsnorm_fwd', variant, forward);
 
+interface DxParams {
+  rows: number;
+  cols: number;
+  accumulate: number;
+}
+
+/** What `saved` gives and dx: numbers where it accumulates, else NaN, which must not be read. */
+function savedAndDx(r: Random, { rows, cols, accumulate }: DxParams, x?: Float32Array<ArrayBuffer>): HostBuffers {
+  const dx = accumulate ? r.normals(rows * cols) : new Float32Array(rows * cols).fill(Number.NaN);
+  return { ...saved(r, rows, cols, x), dx };
+}
+
+/** One shape for each loop, tail and variant, where dx is added. */
+const ADDED = [[6, 128], [17, 37], [33, 36], ...[1, 5, 64, 516, 1412, 8192].map((cols) => [3, cols])];
+
 const backwardX: KernelCase[] = [
-  ...SHAPES.map(([rows, cols]) => ({
-    title: `rows=${rows} cols=${cols}`,
-    params: { rows, cols },
-    inputs: (r: Random) => saved(r, rows, cols),
+  ...SHAPES.map(([rows, cols]) => ({ rows, cols, accumulate: 0 })),
+  ...ADDED.map(([rows, cols]) => ({ rows, cols, accumulate: 1 })),
+].map((params) => ({
+  title: `rows=${params.rows} cols=${params.cols}${params.accumulate ? ' accumulate' : ''}`,
+  params,
+  inputs: (r: Random) => savedAndDx(r, params),
+  tolerance: TOLERANCE.reduction,
+}));
+for (const [cols, accumulate] of [
+  [70, 0],
+  [80, 0],
+  [80, 1],
+]) {
+  const params = { rows: 3, cols, accumulate };
+  backwardX.push({
+    title: `a row of zeros, one outlier, cols=${cols}${accumulate ? ' accumulate' : ''}`,
+    params,
+    inputs: (r: Random) => savedAndDx(r, params, hostile(r, 3, cols)),
     tolerance: TOLERANCE.reduction,
-  })),
-  ...[70, 80].map((cols) => ({
-    title: `a row of zeros, one outlier, cols=${cols}`,
-    params: { rows: 3, cols },
-    inputs: (r: Random) => saved(r, 3, cols, hostile(r, 3, cols)),
-    tolerance: TOLERANCE.reduction,
-  })),
-];
+  });
+}
 testKernel(rmsnorm, 'rmsnorm_bwd_dx', backwardX);
 for (const variant of ['thread_per_row', 'thread_per_row_wide', ...HELD]) testVariant(rmsnorm, 'rmsnorm_bwd_dx', variant, backwardX);
 
@@ -124,7 +147,7 @@ test('rmsnorm refs: dx and dweight equal finite differences of the forward', () 
   const wantW = weight.map((_, i) => (loss(x, nudge(weight, i, h)) - loss(x, nudge(weight, i, -h))) / (2 * h));
   loss(x, weight); // leaves the rstd of x
   const dx = new Float64Array(rows * cols);
-  rmsnorm.ref.rmsnorm_bwd_dx({ dx, dy, x, weight, rstd }, p);
+  rmsnorm.ref.rmsnorm_bwd_dx({ dx, dy, x, weight, rstd }, { ...p, accumulate: 0 });
   assertClose(dx, wantX, TOLERANCE.finiteDifference);
   const dweight = new Float64Array(cols);
   rmsnorm.ref.rmsnorm_bwd_dweight({ dweight, dy, x, rstd }, p);

@@ -11,6 +11,9 @@ interface Shape {
   rows: number;
   cols: number;
 }
+interface Dx extends Shape {
+  accumulate: number;
+}
 const params = { rows: 'u32', cols: 'u32' } as const;
 
 /** Columns per workgroup and per work item of dweight. */
@@ -29,7 +32,10 @@ const ACROSS = columnSums(across, 'rmsnorm_bwd_dweight');
 const grid = ({ rows, cols }: Shape) => rowGrid(rows, cols, 64);
 const work = ({ rows }: Shape) => rows;
 
-/** RMSNorm over the last dim of (rows, cols), weight (cols). Backward needs x and rstd (rows); dx is assigned, dweight accumulates. */
+/**
+ * RMSNorm over the last dim of (rows, cols), weight (cols). Backward needs x and rstd (rows); dx is assigned, or added
+ * to where accumulate is 1 (with 0 what it holds is never read); dweight accumulates.
+ */
 export const rmsnorm = {
   name: 'rmsnorm',
   wgsl,
@@ -48,14 +54,14 @@ export const rmsnorm = {
       bytes: ({ rows, cols }: Shape) => 4 * (2 * rows * cols + rows + cols),
     },
     rmsnorm_bwd_dx: {
-      bindings: [f32('dx', 'write'), f32('dy'), f32('x'), f32('weight'), f32('rstd')],
-      params,
+      bindings: [f32('dx', 'read_write'), f32('dy'), f32('x'), f32('weight'), f32('rstd')],
+      params: { ...params, accumulate: 'u32' },
       size: ({ rows, cols }: Shape) => ({ dx: rows * cols, dy: rows * cols, x: rows * cols, weight: cols, rstd: rows }),
       ...threadPerRow({ entry: 'rmsnorm_bwd_dx', wide, wgsl, fewest: 1, hardware: heldRows(held, 'rmsnorm_bwd_dx') }),
       grid,
       work,
-      flops: ({ rows, cols }: Shape) => 7 * rows * cols,
-      bytes: ({ rows, cols }: Shape) => 4 * (3 * rows * cols + rows + cols),
+      flops: ({ rows, cols, accumulate }: Dx) => (7 + accumulate) * rows * cols,
+      bytes: ({ rows, cols, accumulate }: Dx) => 4 * ((3 + accumulate) * rows * cols + rows + cols),
     },
     rmsnorm_bwd_dweight: {
       bindings: [f32('dweight', 'read_write'), f32('dy'), f32('x'), f32('rstd')],

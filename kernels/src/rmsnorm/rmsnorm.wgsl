@@ -2,7 +2,7 @@ alias elem = f32;
 //!use common/block_reduce.wgsl
 // RMSNorm over the last dim of (rows, cols), weight (cols), rstd (rows):
 //   rstd[n] = 1 / sqrt(mean_c x[n,c]^2 + eps),  y[n,c] = x[n,c] rstd[n] weight[c]                    (arXiv 1910.07467)
-//   dx[n,c] = rstd[n] (dy[n,c] weight[c] - x[n,c] rstd[n]^2 mean_c(dy weight x))
+//   dx[n,c] = rstd[n] (dy[n,c] weight[c] - x[n,c] rstd[n]^2 mean_c(dy weight x)), added to what dx holds where accumulate is 1
 //   dweight[c] += sum_n dy[n,c] x[n,c] rstd[n]
 // Forward and dx: row_lanes threads per row; lane i owns columns i, i + lanes, ... dweight: one workgroup of COLS x row_lanes_dw threads per
 // COLS columns; lane l sums rows l, l + row_lanes_dw, ..., the lanes' sums are added in order: no atomics, the same bits every time.
@@ -38,14 +38,19 @@ fn rmsnorm_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: 
   for (var c = lane; c < cols; c += lanes) { y[base + c] = elem(f32(x[base + c]) * r * f32(weight[c])); }
 }
 
-struct BwdParams { rows: u32, cols: u32 }
+struct DxParams { rows: u32, cols: u32, accumulate: u32 }
 
 @group(0) @binding(0) var<storage, read_write> dx: array<elem>;
 @group(0) @binding(1) var<storage, read> dy: array<elem>;
 @group(0) @binding(2) var<storage, read> x_saved: array<elem>;
 @group(0) @binding(3) var<storage, read> weight_saved: array<elem>;
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
-@group(0) @binding(5) var<uniform> p_dx: BwdParams;
+@group(0) @binding(5) var<uniform> p_dx: DxParams;
+
+/** r (dy weight - x k). */
+fn dx_at(base: u32, c: u32, r: f32, k: f32) -> f32 {
+  return r * (f32(dy[base + c]) * f32(weight_saved[c]) - f32(x_saved[base + c]) * k);
+}
 
 @compute @workgroup_size(WG)
 fn rmsnorm_bwd_dx(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -61,14 +66,18 @@ fn rmsnorm_bwd_dx(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nw
   if (cols == 0u) { return; }
   let r = rstd[row];
   let k = d / f32(p_dx.cols) * r * r;
-  for (var c = lane; c < cols; c += lanes) {
-    dx[base + c] = elem(r * (f32(dy[base + c]) * f32(weight_saved[c]) - f32(x_saved[base + c]) * k));
+  if (p_dx.accumulate == 0u) {
+    for (var c = lane; c < cols; c += lanes) { dx[base + c] = elem(dx_at(base, c, r, k)); }
+    return;
   }
+  for (var c = lane; c < cols; c += lanes) { dx[base + c] = elem(f32(dx[base + c]) + dx_at(base, c, r, k)); }
 }
+
+struct DweightParams { rows: u32, cols: u32 }
 
 @group(0) @binding(0) var<storage, read_write> dweight: array<f32>;
 @group(0) @binding(3) var<storage, read> rstd_rows: array<f32>;
-@group(0) @binding(4) var<uniform> p_dw: BwdParams;
+@group(0) @binding(4) var<uniform> p_dw: DweightParams;
 
 var<workgroup> lane_sums: array<f32, COLS * row_lanes_dw>;
 

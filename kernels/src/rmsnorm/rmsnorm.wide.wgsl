@@ -28,14 +28,20 @@ fn rmsnorm_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: 
   for (var i = 0u; i < count; i++) { y[first + i] = mat4x4<elem>(mul16(mat4x4f(x[first + i]) * r, mat4x4f(weight[i]))); }
 }
 
-struct BwdParams { rows: u32, cols: u32 }
+struct DxParams { rows: u32, cols: u32, accumulate: u32 }
 
 @group(0) @binding(0) var<storage, read_write> dx: array<mat4x4<elem>>;
 @group(0) @binding(1) var<storage, read> dy: array<mat4x4<elem>>;
 @group(0) @binding(2) var<storage, read> x_saved: array<mat4x4<elem>>;
 @group(0) @binding(3) var<storage, read> weight_saved: array<mat4x4<elem>>;
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
-@group(0) @binding(5) var<uniform> p_dx: BwdParams;
+@group(0) @binding(5) var<uniform> p_dx: DxParams;
+
+/** r (dy weight - x k). */
+fn dx16(first: u32, i: u32, r: f32, k: f32) -> mat4x4f {
+  let scaled = mul16(mat4x4f(dy[first + i]), mat4x4f(weight_saved[i]));
+  return (scaled - mat4x4f(x_saved[first + i]) * k) * r;
+}
 
 @compute @workgroup_size(WG)
 fn rmsnorm_bwd_dx(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -49,8 +55,9 @@ fn rmsnorm_bwd_dx(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nw
   }
   let r = rstd[row];
   let k = sum4(sums) / f32(p_dx.cols) * r * r;
-  for (var i = 0u; i < count; i++) {
-    let scaled = mul16(mat4x4f(dy[first + i]), mat4x4f(weight_saved[i]));
-    dx[first + i] = mat4x4<elem>((scaled - mat4x4f(x_saved[first + i]) * k) * r);
+  if (p_dx.accumulate == 0u) {
+    for (var i = 0u; i < count; i++) { dx[first + i] = mat4x4<elem>(dx16(first, i, r, k)); }
+    return;
   }
+  for (var i = 0u; i < count; i++) { dx[first + i] = mat4x4<elem>(mat4x4f(dx[first + i]) + dx16(first, i, r, k)); }
 }

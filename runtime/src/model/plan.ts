@@ -251,7 +251,11 @@ function checkpointed(c: TransformerConfig, work: Workload, perToken: number): R
   const layers = c.num_hidden_layers;
   const kept = t * (layers * c.hidden_size + 5) + n * (2 * c.hidden_size + 1);
   const { head, inLayer } = workingMemory(c, work);
-  const layer = (layers > 1 ? t : n) * perToken + (lora ? adapterActivations(c, lora, t, n, 'model.layers.0.') : 0);
+  const first = 'model.layers.0.';
+  // What dropout gives down_proj is freed before swiglu's three gradients are there.
+  const freed =
+    lora?.dropout && loraPaths(transformerParams(c), lora).some(({ path }) => path === `${first}mlp.down_proj`) ? c.intermediate_size : 0;
+  const layer = (layers > 1 ? t : n) * (perToken - freed) + (lora ? adapterActivations(c, lora, t, n, first) : 0);
   const how = `inputs of ${layers} layers: ${count(t)} tokens x ${count(c.hidden_size)} in each, and the ends, x 4`;
   return { kept, working: Math.max(head, layer + inLayer), how };
 }

@@ -18,11 +18,8 @@ export function rmsnorm(ctx: Context, x: Tensor, weight: Parameter, eps: number)
   ctx.run(spec, 'rmsnorm_fwd', [y, rstd, x, weight.value], { rows, cols, eps });
   ctx.record([y], [rstd], (tape) => {
     const dy = tape.grad(y);
-    if (tape.wants(x)) {
-      const dx = ctx.tensor(x.shape);
-      ctx.run(spec, 'rmsnorm_bwd_dx', [dx, dy, x, weight.value, rstd], { rows, cols });
-      tape.give(x, dx);
-    }
+    const into = tape.gradInto(x);
+    if (into) ctx.run(spec, 'rmsnorm_bwd_dx', [into.dx, dy, x, weight.value, rstd], { rows, cols, accumulate: into.accumulate });
     if (weight.grad) ctx.run(spec, 'rmsnorm_bwd_dweight', [weight.grad, dy, x, rstd], { rows, cols });
   });
   return y;
