@@ -1,6 +1,6 @@
 // RMSNorm over the last dim; formulas in rmsnorm.wgsl. Forward and dx: a work item is a row. dweight: a work item is 16 columns,
 // one cache line of every row, in 4 registers.
-import { fma4, hsum4 } from '../common/simd.as';
+import { fma4, hsum4, TLS, TLS_BYTES } from '../common/simd.as';
 
 const COLS: i32 = 16;
 
@@ -47,50 +47,66 @@ function squares(x: usize, cols: i32): f32 {
   return add_tail(s, x, cols);
 }
 
-/** The outputs of a row beside the squares of the next: each row is read once, as far ahead as a row is long. The same bits. */
+/**
+ * The outputs of a row beside the squares of the next: each row is read once from memory, as far ahead as a row is long, and waits for its outputs in
+ * scratch, which is written and read all the time and so stays in the first cache; what streams by displaces the row itself. The same bits.
+ */
 function stream(y: usize, rstd: usize, x: usize, weight: usize, cols: i32, eps: f32, lo: i32, hi: i32): void {
   const row = (<usize>cols) << 2;
   const vec = (<usize>(cols & ~15)) << 2;
+  const kept = TLS;
   const last = hi - 1;
-  let sum = squares(x + <usize>lo * row, cols);
+  memory.copy(kept, x + <usize>lo * row, row);
+  let sum = squares(kept, cols);
   for (let n = lo; n < last; n++) {
-    const x0 = x + <usize>n * row;
+    const x1 = x + <usize>(n + 1) * row;
     const y0 = y + <usize>n * row;
-    const x1 = x0 + row;
     const r: f32 = 1.0 / sqrt<f32>(sum / <f32>cols + eps);
     store<f32>(rstd + ((<usize>n) << 2), r);
     const r4 = f32x4.splat(r);
     let s = f32x4.splat(0);
     let o: usize = 0;
     for (; o < vec; o += 64) {
-      const a = v128.load(x1 + o);
-      s = fma4(a, a, s);
-      v128.store(y0 + o, f32x4.mul(f32x4.mul(v128.load(x0 + o), r4), v128.load(weight + o)));
-      const b = v128.load(x1 + o, 16);
-      s = fma4(b, b, s);
-      v128.store(y0 + o, f32x4.mul(f32x4.mul(v128.load(x0 + o, 16), r4), v128.load(weight + o, 16)), 16);
-      const d = v128.load(x1 + o, 32);
-      s = fma4(d, d, s);
-      v128.store(y0 + o, f32x4.mul(f32x4.mul(v128.load(x0 + o, 32), r4), v128.load(weight + o, 32)), 32);
-      const e = v128.load(x1 + o, 48);
-      s = fma4(e, e, s);
-      v128.store(y0 + o, f32x4.mul(f32x4.mul(v128.load(x0 + o, 48), r4), v128.load(weight + o, 48)), 48);
+      const a0 = v128.load(x1 + o);
+      const a1 = v128.load(x1 + o, 16);
+      const a2 = v128.load(x1 + o, 32);
+      const a3 = v128.load(x1 + o, 48);
+      const b0 = v128.load(kept + o);
+      const b1 = v128.load(kept + o, 16);
+      const b2 = v128.load(kept + o, 32);
+      const b3 = v128.load(kept + o, 48);
+      s = fma4(a0, a0, s);
+      s = fma4(a1, a1, s);
+      s = fma4(a2, a2, s);
+      s = fma4(a3, a3, s);
+      v128.store(kept + o, a0);
+      v128.store(kept + o, a1, 16);
+      v128.store(kept + o, a2, 32);
+      v128.store(kept + o, a3, 48);
+      v128.store(y0 + o, f32x4.mul(f32x4.mul(b0, r4), v128.load(weight + o)));
+      v128.store(y0 + o, f32x4.mul(f32x4.mul(b1, r4), v128.load(weight + o, 16)), 16);
+      v128.store(y0 + o, f32x4.mul(f32x4.mul(b2, r4), v128.load(weight + o, 32)), 32);
+      v128.store(y0 + o, f32x4.mul(f32x4.mul(b3, r4), v128.load(weight + o, 48)), 48);
     }
     for (; o < (row & ~15); o += 16) {
       const a = v128.load(x1 + o);
       s = fma4(a, a, s);
-      v128.store(y0 + o, f32x4.mul(f32x4.mul(v128.load(x0 + o), r4), v128.load(weight + o)));
+      v128.store(y0 + o, f32x4.mul(f32x4.mul(v128.load(kept + o), r4), v128.load(weight + o)));
+      v128.store(kept + o, a);
     }
-    for (; o < row; o += 4) store<f32>(y0 + o, load<f32>(x0 + o) * r * load<f32>(weight + o));
+    for (; o < row; o += 4) {
+      store<f32>(y0 + o, load<f32>(kept + o) * r * load<f32>(weight + o));
+      store<f32>(kept + o, load<f32>(x1 + o));
+    }
     sum = add_tail(s, x1, cols);
   }
-  norm_row(y + <usize>last * row, rstd + ((<usize>last) << 2), x + <usize>last * row, weight, cols, eps, sum);
+  norm_row(y + <usize>last * row, rstd + ((<usize>last) << 2), kept, weight, cols, eps, sum);
 }
 
 /** Four rows at a time: one row's sum is one chain of additions, which leaves the core waiting. A row's bits do not depend on its company. */
 export function rmsnorm_fwd(y: usize, rstd: usize, x: usize, weight: usize, rows: i32, cols: i32, eps: f32, lo: i32, hi: i32): void {
   const row = (<usize>cols) << 2;
-  if (<usize>rows * row > STREAM && lo < hi) {
+  if (<usize>rows * row > STREAM && row <= <usize>TLS_BYTES && lo < hi) {
     stream(y, rstd, x, weight, cols, eps, lo, hi);
     return;
   }
