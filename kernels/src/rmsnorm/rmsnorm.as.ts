@@ -49,7 +49,7 @@ function squares(x: usize, cols: i32): f32 {
 
 /**
  * The outputs of a row beside the squares of the next: each row is read once from memory, as far ahead as a row is long, and waits for its outputs in
- * scratch, which is written and read all the time and so stays in the first cache; what streams by displaces the row itself. The same bits.
+ * scratch: reading the row itself again, behind the streams of the next row and of the outputs, took longer than all else (LOG.md). The same bits.
  */
 function stream(y: usize, rstd: usize, x: usize, weight: usize, cols: i32, eps: f32, lo: i32, hi: i32): void {
   const row = (<usize>cols) << 2;
