@@ -1,5 +1,5 @@
 alias elem = f32;
-//!use common/row_lanes.wgsl
+//!use common/held_rows.wgsl
 //!use common/wide.wgsl
 // Forward and dx of rmsnorm.wgsl for hardware: `lanes` threads hold a row in registers, up to eight vec4 each, lanes apart, so that neighbours load
 // neighbours, all loads are on their way at once and each number is read once. cols: a multiple of 4, at most 32 lanes.
@@ -13,24 +13,10 @@ struct FwdParams { rows: u32, cols: u32, eps: f32 }
 @group(0) @binding(3) var<storage, read> weight: array<vec4<elem>>;
 @group(0) @binding(4) var<uniform> p: FwdParams;
 
-fn load_x(first: u32, n: u32, at: u32) -> vec4f { return vec4f(x[first + min(at, n - 1u)]); }
 fn load_weight(n: u32, at: u32) -> vec4f { return vec4f(weight[min(at, n - 1u)]); }
-
-fn block_of_x(first: u32, n: u32, at: u32) -> mat4x4f {
-  return mat4x4f(
-    load_x(first, n, at), load_x(first, n, at + lanes), load_x(first, n, at + 2u * lanes), load_x(first, n, at + 3u * lanes),
-  );
-}
 
 fn block_of_weight(n: u32, at: u32) -> mat4x4f {
   return mat4x4f(load_weight(n, at), load_weight(n, at + lanes), load_weight(n, at + 2u * lanes), load_weight(n, at + 3u * lanes));
-}
-
-fn store_y(first: u32, n: u32, at: u32, v: mat4x4f) {
-  if (at < n) { y[first + at] = vec4<elem>(v[0]); }
-  if (at + lanes < n) { y[first + at + lanes] = vec4<elem>(v[1]); }
-  if (at + 2u * lanes < n) { y[first + at + 2u * lanes] = vec4<elem>(v[2]); }
-  if (at + 3u * lanes < n) { y[first + at + 3u * lanes] = vec4<elem>(v[3]); }
 }
 
 @compute @workgroup_size(WG)
@@ -81,13 +67,6 @@ fn block_of_scaled(first: u32, n: u32, at: u32) -> mat4x4f {
   );
 }
 
-fn block_of_saved(first: u32, n: u32, at: u32) -> mat4x4f {
-  return mat4x4f(
-    load_saved(first, n, at), load_saved(first, n, at + lanes),
-    load_saved(first, n, at + 2u * lanes), load_saved(first, n, at + 3u * lanes),
-  );
-}
-
 /** What dx holds; nothing past `end`, which others write. */
 fn load_dx(first: u32, end: u32, at: u32) -> vec4f {
   if (at < end) { return vec4f(dx[first + at]); }
@@ -98,13 +77,6 @@ fn block_of_dx(first: u32, end: u32, at: u32) -> mat4x4f {
   return mat4x4f(
     load_dx(first, end, at), load_dx(first, end, at + lanes), load_dx(first, end, at + 2u * lanes), load_dx(first, end, at + 3u * lanes),
   );
-}
-
-fn store_dx(first: u32, n: u32, at: u32, v: mat4x4f) {
-  if (at < n) { dx[first + at] = vec4<elem>(v[0]); }
-  if (at + lanes < n) { dx[first + at + lanes] = vec4<elem>(v[1]); }
-  if (at + 2u * lanes < n) { dx[first + at + 2u * lanes] = vec4<elem>(v[2]); }
-  if (at + 3u * lanes < n) { dx[first + at + 3u * lanes] = vec4<elem>(v[3]); }
 }
 
 @compute @workgroup_size(WG)

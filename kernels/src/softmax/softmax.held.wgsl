@@ -1,5 +1,5 @@
 alias elem = f32;
-//!use common/row_lanes.wgsl
+//!use common/held_rows.wgsl
 //!use common/wide.wgsl
 // softmax.wgsl for hardware: `lanes` threads hold a row in registers, up to eight vec4 each, lanes apart, so that neighbours load neighbours, all
 // loads are on their way at once and each number is read once. cols: a multiple of 4, at most 32 lanes.
@@ -10,21 +10,6 @@ struct Params { rows: u32, cols: u32 }
 @group(0) @binding(0) var<storage, read_write> y: array<vec4<elem>>;
 @group(0) @binding(1) var<storage, read> x: array<vec4<elem>>;
 @group(0) @binding(2) var<uniform> p: Params;
-
-fn load_x(first: u32, n: u32, at: u32) -> vec4f { return vec4f(x[first + min(at, n - 1u)]); }
-
-fn block_of_x(first: u32, n: u32, at: u32) -> mat4x4f {
-  return mat4x4f(
-    load_x(first, n, at), load_x(first, n, at + lanes), load_x(first, n, at + 2u * lanes), load_x(first, n, at + 3u * lanes),
-  );
-}
-
-fn store_y(first: u32, n: u32, at: u32, v: mat4x4f) {
-  if (at < n) { y[first + at] = vec4<elem>(v[0]); }
-  if (at + lanes < n) { y[first + at + lanes] = vec4<elem>(v[1]); }
-  if (at + 2u * lanes < n) { y[first + at + 2u * lanes] = vec4<elem>(v[2]); }
-  if (at + 3u * lanes < n) { y[first + at + 3u * lanes] = vec4<elem>(v[3]); }
-}
 
 @compute @workgroup_size(WG)
 fn softmax_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
@@ -66,20 +51,6 @@ fn block_of_dy(first: u32, n: u32, at: u32) -> mat4x4f {
   return mat4x4f(
     load_dy(first, n, at), load_dy(first, n, at + lanes), load_dy(first, n, at + 2u * lanes), load_dy(first, n, at + 3u * lanes),
   );
-}
-
-fn block_of_saved(first: u32, n: u32, at: u32) -> mat4x4f {
-  return mat4x4f(
-    load_saved(first, n, at), load_saved(first, n, at + lanes),
-    load_saved(first, n, at + 2u * lanes), load_saved(first, n, at + 3u * lanes),
-  );
-}
-
-fn store_dx(first: u32, n: u32, at: u32, v: mat4x4f) {
-  if (at < n) { dx[first + at] = vec4<elem>(v[0]); }
-  if (at + lanes < n) { dx[first + at + lanes] = vec4<elem>(v[1]); }
-  if (at + 2u * lanes < n) { dx[first + at + 2u * lanes] = vec4<elem>(v[2]); }
-  if (at + 3u * lanes < n) { dx[first + at + 3u * lanes] = vec4<elem>(v[3]); }
 }
 
 @compute @workgroup_size(WG)
