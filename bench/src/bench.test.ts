@@ -1,7 +1,7 @@
 /**
  * Plan. The table names every entry point of every kernel, each case with all its params. A quick run on WebAssembly and the software
  * adapter prints a row per case and provider, and a receipt whose figures belong together. A wrong result is said, not timed, and
- * fails. Bars that are shares of a rate are of probes that took turns with their row. Flags that do not exist, no matching row: exit code 2 with a message. Median, quartiles, floor and the check by hand.
+ * fails. Bars that are shares of a rate are of probes that took turns with their row. Flags that do not exist, no matching row: exit code 2 with a message. One that is over in the middle has what was measured. Median, quartiles, floor and the check by hand.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -13,6 +13,7 @@ import { loadTuning, openDevice, ReferenceBackend } from '@eagrl/runtime';
 import { expect, test } from 'vitest';
 import { cases } from './cases/index.ts';
 import { largeProduct } from './cases/models.ts';
+import { product } from './cases/policy.ts';
 import { copyCases, floorMs, fmaCases, fmaSteps } from './floor/floor.ts';
 import type { Bar } from './lib/bars.ts';
 import { type BenchCase, suits, titleOf } from './lib/case.ts';
@@ -24,9 +25,9 @@ import type { Row } from './lib/report.ts';
 import { credible, runCases } from './lib/session.ts';
 import { QUICK, summary } from './lib/time.ts';
 import { tunable, tuneCases } from './lib/tune.ts';
-import { main } from './main.ts';
+import { main, type Signal } from './main.ts';
 
-async function run(argv: string[], table = cases) {
+async function run(argv: string[], table = cases, signal?: (printed: readonly string[]) => Signal | undefined) {
   const out: string[] = [];
   const err: string[] = [];
   const code = await main(
@@ -34,8 +35,15 @@ async function run(argv: string[], table = cases) {
     (line) => out.push(line),
     (line) => err.push(line),
     table,
+    () => signal?.(out),
   );
   return { code, out, err: err.join('\n') };
+}
+
+/** A product of n x 4 by 4 x 4. */
+function tiny(n: number): Pick<BenchCase, 'spec' | 'entry' | 'params' | 'inputs'> {
+  const { spec, entry, params, inputs } = product('nn', n, 4, 4);
+  return { spec, entry, params, inputs };
 }
 
 const isSpec = (x: unknown): x is KernelSpec => typeof x === 'object' && x !== null && 'wgsl' in x && 'entries' in x;
@@ -97,6 +105,23 @@ test('a bar that is a share of a rate is of what took turns with its row', async
       (n) => n.startsWith(`${kernel} ${shape}, ${provider}: share`) || (kernel === 'matmul' && n.includes('multiply-add')),
     );
     expect(ratios.get(name), name).toBeCloseTo((floor_ms as number) / (median_ms as number), 3);
+  }
+});
+
+test('a run that is over begins no case more, says which, and has the result of the others', async () => {
+  const table = [64, 65, 66].map((n) => ({ ...cases[0], shape: `${n}`, ...tiny(n) }));
+  const row = (n: number) => `matmul/nn/f32/${n}/wasm-1`;
+  const flags = ['--quick', '--device', 'wasm', '--filter', 'wasm-1'];
+  const ended = await run(flags, table, (out) => (out.some((line) => line.startsWith(row(64))) ? 'SIGTERM' : undefined));
+  expect(ended.code).toBe(143);
+  expect((JSON.parse(ended.out.at(-1) as string) as { rows: Row[] }).rows.map((r) => r.shape)).toEqual(['64']);
+  expect(ended.out).toContain(`over (SIGTERM), 2 rows not reached: ${row(65)}, ${row(66)}`);
+  const late = await run([...flags, '--minutes', '0.0000001'], table);
+  expect(late.code).toBe(0);
+  expect((JSON.parse(late.out.at(-1) as string) as { rows: Row[] }).rows).toEqual([]);
+  expect(late.out).toContain(`over (--minutes 1e-7), 3 rows not reached: ${[64, 65, 66].map(row).join(', ')}`);
+  for (const wrong of ['0', 'soon', 'Infinity']) {
+    expect((await run(['--minutes', wrong])).err).toBe(`bench: --minutes ${wrong}: expected minutes, more than 0`);
   }
 });
 

@@ -18,21 +18,28 @@ import { openPeers, PeersMissing } from './peers/open.ts';
 import { workloads } from './workloads/policy.ts';
 import { runWorkloads, titleOf as titleOfWork } from './workloads/workload.ts';
 
+/** What a terminal's Ctrl-C and `timeout` send. */
+export type Signal = 'SIGINT' | 'SIGTERM';
+const EXIT: Readonly<Record<Signal, number>> = { SIGINT: 130, SIGTERM: 143 };
+
 /**
  * Runs the benchmark and returns the exit code: 0; 1, a result of ours is wrong; 2, flags, device, peers not installed;
- * 3, slower than the receipt it is compared with.
+ * 3, slower than the receipt it is compared with; 130 or 143, ended by the signal that `signal` tells of.
  */
 export async function main(
   argv: readonly string[],
   print: (line: string) => void,
   complain: (line: string) => void,
   table: readonly BenchCase[] = cases,
+  signal: () => Signal | undefined = () => undefined,
 ): Promise<number> {
   try {
     const options = parseOptions(argv);
     if (options.help) print(USAGE);
     if (options.help) return 0;
-    return options.tune === undefined ? await bench(options, argv, table, print) : await tuning(options, options.tune, table, print);
+    return options.tune === undefined
+      ? await bench(options, argv, table, print, signal)
+      : await tuning(options, options.tune, table, print);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof DeviceError || error instanceof PeersMissing)) throw error;
     complain(`bench: ${error.message}`);
@@ -91,8 +98,16 @@ function checkSameMachine({ run }: Receipt): void {
   throw new UsageError(`--compare: the receipt is of another machine (${what}); compare runs of one machine`);
 }
 
-async function bench(options: Options, argv: readonly string[], table: readonly BenchCase[], print: (line: string) => void) {
-  const { filter, devices, extent } = options;
+async function bench(
+  options: Options,
+  argv: readonly string[],
+  table: readonly BenchCase[],
+  print: (line: string) => void,
+  signal: () => Signal | undefined,
+) {
+  const { filter, devices, extent, minutes = Number.POSITIVE_INFINITY } = options;
+  const started = performance.now();
+  const over = () => signal() !== undefined || performance.now() - started > 60e3 * minutes;
   const wanted = (name: string) => suits(filter, name);
   const works = extent === 'full' ? workloads().filter((w) => endings(options).some((name) => wanted(`${titleOfWork(w)}/${name}`))) : [];
   const chosen = choose(options, table, works.length > 0);
@@ -102,28 +117,41 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
   const backends = await openBackends(devices, extent === 'full');
   const ours = [...backends].map(([name, backend]) => own(name, backend));
   const peers = await openPeers(options.peers, devices, print);
-  const heat = heatOf(backends);
+  const heater = heatOf(backends);
+  let heatedMs = 0;
+  const heat =
+    heater &&
+    (async () => {
+      const begun = performance.now();
+      await heater();
+      heatedMs += performance.now() - begun;
+    });
   const providers: Provider[] = [...ours, ...peers.providers].map((p) => (heat && isHardware(p) ? heated(p, heat) : p));
   const budget = BUDGETS[extent];
-  const { floors, rows: kernelRows, leftOut: longLaunches } = await runCases({ cases: chosen, providers, budget, wanted, print });
-  const work = await runWorkloads(works, { backends, peers: peers.providers, heat, wanted, floors, budget, print });
-  const rows = [...kernelRows, ...work.rows];
+  const kernels = await runCases({ cases: chosen, providers, budget, wanted, print, over });
+  const { floors } = kernels;
+  const work = await runWorkloads(works, { backends, peers: peers.providers, heat, wanted, floors, budget, print, over });
+  const notReached = [...kernels.notReached, ...work.notReached];
+  const rows = [...kernels.rows, ...work.rows];
   for (const p of providers) await p.close();
 
   const bars = barsOf({ rows, counts: work.counts });
   for (const bar of bars) print(barLine(bar));
   const note = noiseNote(rows);
   if (note) print(note);
+  if (notReached.length > 0)
+    print(`over (${signal() ?? `--minutes ${minutes}`}), ${notReached.length} rows not reached: ${some(notReached)}`);
   const run = {
     date,
     machine: machine(),
     commit: commit() ?? options.commit ?? null,
     command: commandOf(argv),
     versions: versions(peers.status),
-    workload: `${extent}: ${chosen.length} kernel cases, ${works.length} workloads, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms; took ${Math.round((Date.now() - Date.parse(date)) / 1e3)} s`,
+    workload: `${extent}: ${chosen.length} kernel cases, ${works.length} workloads, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms; took ${Math.round((Date.now() - Date.parse(date)) / 1e3)} s${heat ? `, ${Math.round(heatedMs / 1e3)} of them to keep the GPU at full clock` : ''}`,
     floors,
     peers: peers.status,
-    leftOut: [...longLaunches, ...work.leftOut],
+    leftOut: [...kernels.leftOut, ...work.leftOut],
+    notReached,
   };
   const receipt: Receipt = { run, rows, bars };
   if (options.receipt) print(`receipt: ${saveReceipt(receipt)}`);
@@ -132,13 +160,20 @@ async function bench(options: Options, argv: readonly string[], table: readonly 
     writeFileSync(options.html, reportHtml(receipt));
     print(`report: ${options.html}`);
   }
-  const comparison = base && compare(base.rows, rows, wanted);
+  const reached = (name: string) => wanted(name) && !notReached.includes(name);
+  const comparison = base && compare(base.rows, rows, reached);
   if (comparison) for (const line of comparisonLines(comparison)) print(line);
   print(resultLine(receipt, peers.status, bars));
   const ownNames = new Set(ours.map((p) => p.name));
   if (rows.some((r) => r.wrong !== null && ownNames.has(r.provider))) return 1;
+  const sent = signal();
+  if (sent) return EXIT[sent];
   return comparison && !holds(comparison) ? 3 : 0;
 }
+
+/** A terminal's line has room for some names; the receipt has all. */
+const some = (names: readonly string[], most = 6): string =>
+  names.length <= most ? names.join(', ') : `${names.slice(0, most).join(', ')} and ${names.length - most} more`;
 
 const resultLine = ({ run, rows }: Receipt, peers: readonly PeerStatus[], bars: readonly Bar[]) =>
   JSON.stringify({ machine: run.machine, commit: run.commit, rows, bars, peers });

@@ -21,6 +21,8 @@ export interface Options {
   readonly commit: string | undefined;
   /** Seconds to measure kernel variants for; undefined: an ordinary run. */
   readonly tune: number | undefined;
+  /** Minutes after which no case is begun; undefined: all are. */
+  readonly minutes: number | undefined;
   readonly help: boolean;
 }
 
@@ -39,10 +41,12 @@ export const USAGE = `npm run bench -- [flags]      times every kernel, after ch
   --compare FILE    a receipt: faster, same or slower than it beyond the noise
   --commit HASH     what the receipt says in a copy that is no checkout
   --tune SECONDS    instead of a run: measure the variants of the shapes on the WebGPU device, save the choice for loadTuning
+  --minutes N       begin nothing new after N minutes: what was measured until then is the result
   --help            this text
 
 The last line on stdout is the result as JSON. Exit code 1: a result of ours was wrong; 2: wrong flags, no such device, peers not
-installed; 3: --compare found something slower or missing.`;
+installed; 3: --compare found something slower or missing. Ctrl-C or SIGTERM ends the run after the case under way, with what was
+measured, and exit code 130 or 143; a second one ends it at once.`;
 
 const FLAGS = {
   filter: { type: 'string' },
@@ -55,6 +59,7 @@ const FLAGS = {
   compare: { type: 'string' },
   commit: { type: 'string' },
   tune: { type: 'string' },
+  minutes: { type: 'string' },
   help: { type: 'boolean' },
 } as const;
 
@@ -89,7 +94,8 @@ export function parseOptions(argv: readonly string[]): Options {
     compare: rest.compare,
     html: rest.html,
     commit: rest.commit,
-    tune: rest.tune === undefined ? undefined : parseSeconds(rest.tune),
+    tune: rest.tune === undefined ? undefined : parseAmount('--tune', rest.tune, 'seconds'),
+    minutes: rest.minutes === undefined ? undefined : parseAmount('--minutes', rest.minutes, 'minutes'),
     help: rest.help ?? false,
   };
 }
@@ -102,10 +108,10 @@ function parsed(argv: readonly string[]) {
   }
 }
 
-function parseSeconds(text: string): number {
-  const seconds = Number(text);
-  if (!(seconds > 0 && seconds < Number.POSITIVE_INFINITY)) throw new UsageError(`--tune ${text}: expected seconds, more than 0`);
-  return seconds;
+function parseAmount(flag: string, text: string, unit: string): number {
+  const amount = Number(text);
+  if (!(amount > 0 && amount < Number.POSITIVE_INFINITY)) throw new UsageError(`${flag} ${text}: expected ${unit}, more than 0`);
+  return amount;
 }
 
 function parseDevices(list: string): BenchDevice[] {

@@ -19,6 +19,8 @@ export interface Run {
   readonly peers: readonly PeerStatus[];
   /** Rows that this machine would have taken too long for. */
   readonly leftOut?: readonly string[];
+  /** Rows that were asked for when the run was over: see `--minutes`. */
+  readonly notReached?: readonly string[];
 }
 
 export interface PeerStatus {

@@ -14,6 +14,8 @@ export interface Session {
   /** Whether a row is asked for, by its name. */
   readonly wanted: (name: string) => boolean;
   readonly print: (line: string) => void;
+  /** Asked before each case: whether none is to be begun any more. */
+  readonly over?: () => boolean;
 }
 
 export interface Outcome {
@@ -22,6 +24,8 @@ export interface Outcome {
   readonly rows: readonly Row[];
   /** Rows that were not measured: see LONGEST_MS. */
   readonly leftOut: readonly string[];
+  /** Rows that would have been measured next when the run was over. */
+  readonly notReached: readonly string[];
 }
 
 /**
@@ -33,7 +37,7 @@ const LONGEST_MS = 100;
 const INCREDIBLE = 2;
 
 /** @throws Error when a floor is wrong or one of our kernels does not run; a wrong result is a row that says so. */
-export async function runCases({ cases, providers, budget, wanted, print }: Session): Promise<Outcome> {
+export async function runCases({ cases, providers, budget, wanted, print, over = () => false }: Session): Promise<Outcome> {
   const floors = await measureFloors(
     providers.filter((p) => p.floorOf === p.name),
     cases.filter((c) => providers.some((p) => wanted(`${titleOf(c)}/${p.name}`) && !(c.hardwareOnly && !isHardware(p)))),
@@ -42,6 +46,7 @@ export async function runCases({ cases, providers, budget, wanted, print }: Sess
   );
   const rows: Row[] = [];
   const leftOut: string[] = [];
+  const notReached: string[] = [];
   const floorOf = ({ floorOf: name }: Provider) => (name === undefined ? undefined : floors[name]);
   print(HEADER);
   for (const c of cases) {
@@ -54,6 +59,10 @@ export async function runCases({ cases, providers, budget, wanted, print }: Sess
     leftOut.push(...tooLong.map((p) => `${titleOf(c)}/${p.name}`));
     const chosen = asked.filter((p) => !tooLong.includes(p));
     if (chosen.length === 0) continue;
+    if (over()) {
+      notReached.push(...chosen.map((p) => `${titleOf(c)}/${p.name}`));
+      continue;
+    }
     for (const m of await measure(c, chosen, budget, (p) => probesOf(c, p))) {
       const floor = floorOf(m.provider);
       const row = rowOf(c, credible(c, m, floor), floor, probedMs(c, m));
@@ -63,7 +72,7 @@ export async function runCases({ cases, providers, budget, wanted, print }: Sess
   }
   if (leftOut.length > 0)
     print(`left out, work for GPUs (${LONGEST_MS} ms a launch or more at the best rate of a CPU): ${leftOut.join(', ')}`);
-  return { floors, rows, leftOut };
+  return { floors, rows, leftOut, notReached };
 }
 
 /** A peer's result is right, but one launch among many may have been skipped: then its rate gives it away. */

@@ -8,7 +8,7 @@ import { reportHtml } from '../html/report.ts';
 import { barLine, barsOf } from '../lib/bars.ts';
 import { suits, titleOf } from '../lib/case.ts';
 import type { Machine } from '../lib/machine.ts';
-import { type BenchDevice, openBackends, own } from '../lib/provider.ts';
+import { type BenchDevice, heated, heatOf, isHardware, openBackends, own } from '../lib/provider.ts';
 import { type Receipt, writeReceipt } from '../lib/receipt.ts';
 import { noiseNote } from '../lib/report.ts';
 import { runCases } from '../lib/session.ts';
@@ -50,7 +50,8 @@ async function run({ filter, devices, quick }: Asked): Promise<Receipt> {
   }
   const budget = quick ? QUICK : NORMAL;
   const backends = await openBackends(devices, false);
-  const providers = [...backends].map(([name, backend]) => own(name, backend));
+  const heat = heatOf(backends);
+  const providers = [...backends].map(([name, backend]) => own(name, backend)).map((p) => (heat && isHardware(p) ? heated(p, heat) : p));
   const { floors, rows } = await runCases({ cases: chosen, providers, budget, wanted, print });
   for (const p of providers) await p.close();
   const bars = barsOf({ rows, counts: [] });

@@ -52,6 +52,8 @@ export interface WorkloadRun {
   readonly floors: Readonly<Record<string, Floor>>;
   readonly budget: Budget;
   readonly print: (line: string) => void;
+  /** Asked before each workload: whether none is to be begun any more. */
+  readonly over?: () => boolean;
 }
 
 export interface WorkloadOutcome {
@@ -59,6 +61,8 @@ export interface WorkloadOutcome {
   readonly counts: readonly StepCounts[];
   /** Rows of work that is for GPUs, on what is none. */
   readonly leftOut: readonly string[];
+  /** Rows that would have been measured next when the run was over. */
+  readonly notReached: readonly string[];
 }
 
 /** One workload in the hands of one provider, its result checked. */
@@ -79,6 +83,7 @@ export async function runWorkloads(workloads: readonly Workload[], run: Workload
   const rows: Row[] = [];
   const counts: StepCounts[] = [];
   const leftOut: string[] = [];
+  const notReached: string[] = [];
   for (const w of workloads) {
     const rowOn = (name: string) => `${titleOf(w)}/${name}`;
     const asked = [...run.backends].filter(([name]) => run.wanted(rowOn(name)));
@@ -86,6 +91,10 @@ export async function runWorkloads(workloads: readonly Workload[], run: Workload
     leftOut.push(...asked.filter((a) => !able.includes(a)).map(([name]) => rowOn(name)));
     const peers = run.peers.filter((p) => w.job && run.wanted(rowOn(p.name)) && (!w.hardwareOnly || isHardware(p)));
     if (able.length + peers.length === 0) continue;
+    if (run.over?.()) {
+      notReached.push(...able.map(([name]) => rowOn(name)), ...peers.map((p) => rowOn(p.name)));
+      continue;
+    }
     const want = await (w.reference?.() ?? reference(w));
     const lanes: WorkLane[] = [];
     for (const [name, backend] of able) lanes.push(await ownLane(w, name, backend, want, run, counts));
@@ -109,7 +118,7 @@ export async function runWorkloads(workloads: readonly Workload[], run: Workload
     }
   }
   if (leftOut.length > 0) run.print(`left out, minutes a run on a CPU: ${leftOut.join(', ')}`);
-  return { rows, counts, leftOut };
+  return { rows, counts, leftOut, notReached };
 }
 
 const verdict = (relErr: number) =>
