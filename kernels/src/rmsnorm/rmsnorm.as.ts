@@ -185,13 +185,13 @@ function dx_row(dx: usize, dy: usize, x: usize, weight: usize, rstd: usize, cols
   }
 }
 
-/** Two rows at a time, for the reason that forward has four, where they do not come from memory. */
+/** Two rows at a time, for the reason that forward has four; one where they come from memory, as three tensors do sooner than forward's two. */
 export function rmsnorm_bwd_dx(dx: usize, dy: usize, x: usize, weight: usize, rstd: usize, rows: i32, cols: i32, accumulate: i32, lo: i32,
   hi: i32): void {
   const add = accumulate != 0;
   const row = (<usize>cols) << 2;
   const vec = (<usize>(cols & ~3)) << 2;
-  const pairs = <usize>rows * row > STREAM ? lo : lo + ((hi - lo) & ~1);
+  const pairs = 3 * <usize>rows * row > 2 * STREAM ? lo : lo + ((hi - lo) & ~1);
   let n = lo;
   for (; n < pairs; n += 2) {
     const at = <usize>n * row;
