@@ -1,7 +1,10 @@
 alias elem = f32;
+//!use common/rope_place.wgsl
 // rope.wgsl with four pairs per thread, for hardware, pair by pair the same; head_dim is a multiple of 8.
 
 const WG: u32 = 64u;
+/** Numbers to a load: common/rope_place.wgsl. */
+const STEP: u32 = 4u;
 
 struct Params { tokens: u32, heads: u32, head_dim: u32, max_pos: u32, sign: f32 }
 
@@ -34,50 +37,29 @@ fn rope_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec
   y[at + half] = vec4<elem>(b * co + a * si);
 }
 
-struct QkvParams { tokens: u32, heads: u32, kv_heads: u32, head_dim: u32, max_pos: u32 }
-
 @group(0) @binding(0) var<storage, read_write> q: array<vec4<elem>>;
 @group(0) @binding(1) var<storage, read_write> k: array<vec4<elem>>;
 @group(0) @binding(2) var<storage, read_write> v: array<vec4<elem>>;
 @group(0) @binding(3) var<storage, read> qkv: array<vec4<elem>>;
-@group(0) @binding(4) var<storage, read> positions_qkv: array<u32>;
 @group(0) @binding(5) var<storage, read> cos_sin_qkv: array<vec4f>;
-@group(0) @binding(6) var<uniform> f: QkvParams;
-
-/** Of four pairs: their token, their head among all, and their place in the head, in vectors. */
-fn four_of(four: u32) -> vec3u {
-  let half = f.head_dim / 8u;
-  let all = f.heads + 2u * f.kv_heads;
-  let row = four / half;
-  return vec3u(row / all, row % all, four % half);
-}
-
-/** Where they lie in q, k or v. */
-fn in_part(at: vec3u) -> u32 {
-  let keys = f.heads;
-  let values = f.heads + f.kv_heads;
-  let begin = select(select(values, keys, at.y < values), 0u, at.y < keys);
-  let width = select(f.kv_heads, f.heads, at.y < keys);
-  return (at.x * width + at.y - begin) * (f.head_dim / 4u) + at.z;
-}
 
 /** Halves of four pairs, turned by their angles or back; zeros beyond the table. */
 fn turned_at(a: vec4f, b: vec4f, at: vec3u, sign: f32) -> mat2x4f {
   let position = positions_qkv[at.x];
   if (position >= f.max_pos) { return mat2x4f(); }
-  let row = position * (f.head_dim / 4u) + at.z;
+  let row = position * head_loads() + at.z;
   let co = cos_sin_qkv[row];
-  let si = sign * cos_sin_qkv[row + f.head_dim / 8u];
+  let si = sign * cos_sin_qkv[row + half_loads()];
   return mat2x4f(a * co - b * si, b * co + a * si);
 }
 
 @compute @workgroup_size(WG)
 fn rope_qkv_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let half = f.head_dim / 8u;
+  let half = half_loads();
   let four = (wid.x + wid.y * nwg.x) * WG + t;
-  let at = four_of(four);
+  let at = place_of(four);
   if (at.x >= f.tokens) { return; }
-  let source = four / half * 2u * half + at.z;
+  let source = in_fused(four, at);
   let part = in_part(at);
   let a = vec4f(qkv[source]);
   let b = vec4f(qkv[source + half]);
@@ -103,11 +85,11 @@ fn rope_qkv_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg:
 
 @compute @workgroup_size(WG)
 fn rope_qkv_bwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let half = f.head_dim / 8u;
+  let half = half_loads();
   let four = (wid.x + wid.y * nwg.x) * WG + t;
-  let at = four_of(four);
+  let at = place_of(four);
   if (at.x >= f.tokens) { return; }
-  let whole = four / half * 2u * half + at.z;
+  let whole = in_fused(four, at);
   let part = in_part(at);
   if (at.y >= f.heads + f.kv_heads) {
     dqkv[whole] = dv[part];

@@ -1,4 +1,5 @@
 alias elem = f32;
+//!use common/rope_place.wgsl
 // Rotary position embedding (arXiv 2104.09864), rotate-half pairing of Llama and Qwen: x, y (tokens, heads, head_dim), D = head_dim,
 // d < D/2, cos_sin (max_pos, D) = [cos_0 .. cos_{D/2-1}, sin_0 .. sin_{D/2-1}], row positions[token]:
 //   y[d]       = x[d] cos_d - sign x[d + D/2] sin_d
@@ -8,6 +9,8 @@ alias elem = f32;
 // One thread per pair.
 
 const WG: u32 = 64u;
+/** Numbers to a load: common/rope_place.wgsl. */
+const STEP: u32 = 1u;
 
 struct Params { tokens: u32, heads: u32, head_dim: u32, max_pos: u32, sign: f32 }
 
@@ -38,48 +41,27 @@ fn rope_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec
 
 fn turned(x: vec2f, co: f32, si: f32) -> vec2f { return vec2f(x.x * co - x.y * si, x.y * co + x.x * si); }
 
-struct QkvParams { tokens: u32, heads: u32, kv_heads: u32, head_dim: u32, max_pos: u32 }
-
 @group(0) @binding(0) var<storage, read_write> q: array<elem>;
 @group(0) @binding(1) var<storage, read_write> k: array<elem>;
 @group(0) @binding(2) var<storage, read_write> v: array<elem>;
 @group(0) @binding(3) var<storage, read> qkv: array<elem>;
-@group(0) @binding(4) var<storage, read> positions_qkv: array<u32>;
 @group(0) @binding(5) var<storage, read> cos_sin_qkv: array<f32>;
-@group(0) @binding(6) var<uniform> f: QkvParams;
-
-/** A pair's token, its head among all, and its place in the head. */
-fn pair_of(pair: u32) -> vec3u {
-  let half = f.head_dim / 2u;
-  let all = f.heads + 2u * f.kv_heads;
-  let row = pair / half;
-  return vec3u(row / all, row % all, pair % half);
-}
-
-/** Where a pair lies in q, k or v. */
-fn in_part(at: vec3u) -> u32 {
-  let keys = f.heads;
-  let values = f.heads + f.kv_heads;
-  let begin = select(select(values, keys, at.y < values), 0u, at.y < keys);
-  let width = select(f.kv_heads, f.heads, at.y < keys);
-  return (at.x * width + at.y - begin) * f.head_dim + at.z;
-}
 
 /** A pair of q or k, turned by its angle or back; zeros beyond the table. */
 fn turned_at(x: vec2f, at: vec3u, sign: f32) -> vec2f {
   let position = positions_qkv[at.x];
   if (position >= f.max_pos) { return vec2f(); }
-  let row = position * f.head_dim + at.z;
-  return turned(x, cos_sin_qkv[row], sign * cos_sin_qkv[row + f.head_dim / 2u]);
+  let row = position * head_loads() + at.z;
+  return turned(x, cos_sin_qkv[row], sign * cos_sin_qkv[row + half_loads()]);
 }
 
 @compute @workgroup_size(WG)
 fn rope_qkv_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let half = f.head_dim / 2u;
+  let half = half_loads();
   let pair = (wid.x + wid.y * nwg.x) * WG + t;
-  let at = pair_of(pair);
+  let at = place_of(pair);
   if (at.x >= f.tokens) { return; }
-  let source = pair / half * f.head_dim + at.z;
+  let source = in_fused(pair, at);
   let part = in_part(at);
   let x = vec2f(f32(qkv[source]), f32(qkv[source + half]));
   if (at.y >= f.heads + f.kv_heads) {
@@ -104,9 +86,9 @@ fn rope_qkv_fwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg:
 
 @compute @workgroup_size(WG)
 fn rope_qkv_bwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) t: u32) {
-  let half = f.head_dim / 2u;
+  let half = half_loads();
   let pair = (wid.x + wid.y * nwg.x) * WG + t;
-  let at = pair_of(pair);
+  let at = place_of(pair);
   if (at.x >= f.tokens) { return; }
   let part = in_part(at);
   var dx = vec2f();
@@ -121,7 +103,7 @@ fn rope_qkv_bwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg:
     }
     dx = turned_at(dy, at, -1.0);
   }
-  let whole = pair / half * f.head_dim + at.z;
+  let whole = in_fused(pair, at);
   dqkv[whole] = elem(dx.x);
   dqkv[whole + half] = elem(dx.y);
 }

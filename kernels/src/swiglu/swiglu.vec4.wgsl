@@ -1,5 +1,5 @@
 alias elem = f32;
-//!use common/sigmoid.wgsl
+//!use common/swiglu_gradients.wgsl
 // swiglu.wgsl with four elements to a load, for hardware, element by element the same; n, or cols, is a multiple of 4.
 
 const WG: u32 = 256u;
@@ -26,12 +26,6 @@ fn silu4(g: vec4f) -> vec4f { return vec4f(silu(g.x), silu(g.y), silu(g.z), silu
 @group(0) @binding(3) var<storage, read> gate_saved: array<vec4<elem>>;
 @group(0) @binding(4) var<storage, read> up_saved: array<vec4<elem>>;
 @group(0) @binding(5) var<uniform> pb: Params;
-
-/** dgate, dup. */
-fn gradients(d: f32, g: f32, u: f32) -> vec2f {
-  let s = sigmoid(g);
-  return vec2f(d * u * s * (1.0 + g * (1.0 - s)), d * g * s);
-}
 
 /** Of four elements, each of the two in a column. */
 fn gradients4(d: vec4f, g: vec4f, u: vec4f) -> mat2x4f {

@@ -1,5 +1,5 @@
 alias elem = f32;
-//!use common/sigmoid.wgsl
+//!use common/swiglu_gradients.wgsl
 // SwiGLU (arXiv 2002.05202) over n elements, s = sigmoid(gate) = 1 / (1 + exp(-gate)):
 //   y = gate s up;   dup = dy gate s;   dgate = dy up s (1 + gate (1 - s))
 // swiglu_fused_*: gate and up of a row lie one after the other, gate_up (rows, 2 cols), y (rows, cols).
@@ -35,12 +35,6 @@ fn swiglu_bwd(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) nwg: v
   let d = gradients(f32(dy[i]), f32(gate_saved[i]), f32(up_saved[i]));
   dgate[i] = elem(d.x);
   dup[i] = elem(d.y);
-}
-
-/** dgate, dup. */
-fn gradients(d: f32, g: f32, u: f32) -> vec2f {
-  let s = sigmoid(g);
-  return vec2f(d * u * s * (1.0 + g * (1.0 - s)), d * g * s);
 }
 
 struct FusedParams { rows: u32, cols: u32 }
