@@ -1,22 +1,17 @@
 /** The tiny transformer on a device, as the trainer's steps see it, with weights large enough that no softmax is flat. */
-import { type Backend, Context, type DeviceName, Engine, openDevice, Transformer } from '@eagrl/runtime';
+import { Context, type DeviceName, Engine, Transformer } from '@eagrl/runtime';
 import { Random } from '@eagrl/testing';
-import { afterAll } from 'vitest';
+import { sharedDevices } from '../../runtime/src/devices.fixture.ts';
 import { tinyConfig } from '../../runtime/src/model/tiny.fixture.ts';
 import type { Policy } from '../../trainer/src/policy.ts';
 
-const opened = new Map<DeviceName, Promise<Backend>>();
-afterAll(async () => {
-  for (const backend of opened.values()) await (await backend).destroy();
-});
+const sharedDevice = sharedDevices(2);
 
 export const VOCAB = tinyConfig().vocab_size;
 
 /** Weights are the same on every device. The steps use no words, so there is no tokenizer. */
 export async function tinyPolicy(device: DeviceName): Promise<Policy> {
-  const known = opened.get(device) ?? openDevice({ device, threads: 2 });
-  opened.set(device, known);
-  const ctx = new Context(await known);
+  const ctx = new Context(await sharedDevice(device));
   const model = new Transformer(ctx, tinyConfig());
   const random = new Random('tiny policy');
   for (const { name, value } of model.params.list) {

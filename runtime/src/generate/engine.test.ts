@@ -16,10 +16,10 @@
  *  - stop tokens, lengths, continuation; released blocks are used again; growth; every limit has its error before work.
  */
 import { assertClose, Random } from '@eagrl/testing';
-import { afterAll, expect, test, vi } from 'vitest';
-import type { Backend } from '../backend.ts';
+import { expect, test, vi } from 'vitest';
 import { Context } from '../context.ts';
 import { type DeviceName, openDevice } from '../device.ts';
+import { sharedDevices } from '../devices.fixture.ts';
 import { failsAt, tinyConfig } from '../model/tiny.fixture.ts';
 import { Transformer } from '../model/transformer.ts';
 import { lmHeadLogprobs } from '../ops/lm_head.ts';
@@ -27,18 +27,13 @@ import { packGroups } from '../pack.ts';
 import { Engine, type EngineOptions, type SampleRequest, type SeqId } from './engine.ts';
 import { EngineError } from './engine_error.ts';
 
-const opened = new Map<DeviceName, Promise<Backend>>();
-afterAll(async () => {
-  for (const b of opened.values()) await (await b).destroy();
-});
+const device = sharedDevices(2);
 
 const VOCAB = 37;
 const allIds = Array.from({ length: VOCAB }, (_, i) => i);
 
 async function build(name: DeviceName, options: EngineOptions = {}) {
-  const known = opened.get(name) ?? openDevice({ device: name, threads: 2 });
-  opened.set(name, known);
-  const ctx = new Context(await known);
+  const ctx = new Context(await device(name));
   const model = new Transformer(ctx, tinyConfig());
   const random = new Random('engine weights');
   for (const p of model.params.list) model.params.write(p.name, random.normals(p.value.slice.length, 0.4));

@@ -7,10 +7,9 @@
  */
 import type { WeightType } from '@eagrl/kernels';
 import { Random } from '@eagrl/testing';
-import { afterAll, expect, test } from 'vitest';
-import type { Backend } from '../backend.ts';
+import { expect, test } from 'vitest';
 import { Context } from '../context.ts';
-import { type DeviceName, openDevice } from '../device.ts';
+import { sharedDevices } from '../devices.fixture.ts';
 import { Engine } from '../generate/engine.ts';
 import { lmHeadCrossEntropy } from '../ops/lm_head.ts';
 import { packGroups } from '../pack.ts';
@@ -19,15 +18,7 @@ import type { LoraConfig } from './lora.ts';
 import { tinyConfig, withBinding, withoutEpilogues } from './tiny.fixture.ts';
 import { Transformer } from './transformer.ts';
 
-const opened = new Map<DeviceName, Promise<Backend>>();
-async function device(name: DeviceName): Promise<Backend> {
-  const known = opened.get(name) ?? openDevice({ device: name, threads: 2 });
-  opened.set(name, known);
-  return known;
-}
-afterAll(async () => {
-  for (const b of opened.values()) await (await b).destroy();
-});
+const device = sharedDevices(2);
 
 const lora: LoraConfig = { r: 3, alpha: 6, dropout: 0.2, target_modules: ['q_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] };
 const LAYERS = 2;

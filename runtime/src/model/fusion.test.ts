@@ -6,10 +6,9 @@
  * A layer has 10 launches in decoding, 27 in training. What may fuse and what may not: Qwen3's norms, gaps, other formats, adapters.
  */
 import { Random, relRms } from '@eagrl/testing';
-import { afterAll, expect, test } from 'vitest';
-import type { Backend } from '../backend.ts';
+import { expect, test } from 'vitest';
 import { Context } from '../context.ts';
-import { type DeviceName, openDevice } from '../device.ts';
+import { sharedDevices } from '../devices.fixture.ts';
 import { Engine } from '../generate/engine.ts';
 import { lmHeadCrossEntropy } from '../ops/lm_head.ts';
 import { packGroups } from '../pack.ts';
@@ -20,15 +19,7 @@ import { tinyConfig, withBinding } from './tiny.fixture.ts';
 import { Transformer } from './transformer.ts';
 import { fusionOf, transformerParams } from './transformer_weights.ts';
 
-const opened = new Map<DeviceName, Promise<Backend>>();
-async function device(name: DeviceName): Promise<Backend> {
-  const known = opened.get(name) ?? openDevice({ device: name, threads: 2 });
-  opened.set(name, known);
-  return known;
-}
-afterAll(async () => {
-  for (const b of opened.values()) await (await b).destroy();
-});
+const device = sharedDevices(2);
 
 /** Queries of 128 numbers, keys and values of 64: biases without gaps. */
 const sizes = { hidden_size: 24, intermediate_size: 40, head_dim: 32 };

@@ -8,10 +8,10 @@
  */
 import { dequantize } from '@eagrl/kernels';
 import { Random, relRms } from '@eagrl/testing';
-import { afterAll, describe, expect, test } from 'vitest';
-import type { Backend } from '../backend.ts';
+import { describe, expect, test } from 'vitest';
 import { Context } from '../context.ts';
-import { type DeviceName, openDevice } from '../device.ts';
+import type { DeviceName } from '../device.ts';
+import { sharedDevices } from '../devices.fixture.ts';
 import { Engine } from '../generate/engine.ts';
 import type { WeightType } from '../index.ts';
 import { loadWeights } from '../io/checkpoint.ts';
@@ -28,15 +28,7 @@ import { tinyConfig, tinyGroups, withBinding } from './tiny.fixture.ts';
 import { Transformer } from './transformer.ts';
 import { transformerParams } from './transformer_weights.ts';
 
-const opened = new Map<DeviceName, Promise<Backend>>();
-function device(name: DeviceName): Promise<Backend> {
-  const known = opened.get(name) ?? openDevice({ device: name, threads: 2 });
-  opened.set(name, known);
-  return known;
-}
-afterAll(async () => {
-  for (const b of opened.values()) await (await b).destroy();
-});
+const device = sharedDevices(2);
 
 const VOCAB = 200;
 const config = tinyConfig({ vocab_size: VOCAB, hidden_size: 72, intermediate_size: 96 });

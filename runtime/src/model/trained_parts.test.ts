@@ -7,10 +7,10 @@
  *  - a matrix in blocks has no whole value; stores of other layouts are not copied; no memory is left over.
  */
 import { Random, relRms } from '@eagrl/testing';
-import { afterAll, describe, expect, test } from 'vitest';
-import type { Backend } from '../backend.ts';
+import { describe, expect, test } from 'vitest';
 import { Context } from '../context.ts';
-import { type DeviceName, openDevice } from '../device.ts';
+import type { DeviceName } from '../device.ts';
+import { sharedDevices } from '../devices.fixture.ts';
 import { loadOptimizer, loadParams, saveOptimizer, saveParams } from '../io/checkpoint.ts';
 import { inMemory, parseSafetensors, writeSafetensors } from '../io/safetensors.ts';
 import { lmHeadCrossEntropy, lmHeadLogprobs } from '../ops/lm_head.ts';
@@ -21,15 +21,8 @@ import { sizeOf } from '../tensor.ts';
 import { tinyConfig, tinyGroups, withBinding } from './tiny.fixture.ts';
 import { Transformer } from './transformer.ts';
 
-const opened = new Map<DeviceName, Promise<Backend>>();
-async function context(name: DeviceName): Promise<Context> {
-  const known = opened.get(name) ?? openDevice({ device: name, threads: 1 });
-  opened.set(name, known);
-  return new Context(await known);
-}
-afterAll(async () => {
-  for (const b of opened.values()) await (await b).destroy();
-});
+const device = sharedDevices(1);
+const context = async (name: DeviceName) => new Context(await device(name));
 
 const VOCAB = 203;
 /** 64 rows of the widest matrix, 96 columns: 6,144 numbers. The embedding (203 x 72) and two matrices of each MLP (96 x 72) are cut. */

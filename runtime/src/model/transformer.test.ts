@@ -7,11 +7,11 @@
  *  - after backward, discard and inference no memory is left over; a model that gets no memory takes none, at whichever allocation; errors.
  */
 import { assertClose, Random, relRms, TOLERANCE } from '@eagrl/testing';
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { ReferenceBackend } from '../backend/reference.ts';
-import type { Backend } from '../backend.ts';
 import { Context } from '../context.ts';
-import { type DeviceName, openDevice } from '../device.ts';
+import type { DeviceName } from '../device.ts';
+import { sharedDevices } from '../devices.fixture.ts';
 import { lmHeadCrossEntropy, lmHeadLogprobs } from '../ops/lm_head.ts';
 import { type Pack, packGroups, splitPacks } from '../pack.ts';
 import { Tape } from '../tape.ts';
@@ -21,15 +21,7 @@ import type { LoraConfig } from './lora.ts';
 import { failsAt, tinyConfig, tinyGroups, withBinding } from './tiny.fixture.ts';
 import { Transformer } from './transformer.ts';
 
-const opened = new Map<DeviceName, Promise<Backend>>();
-function device(name: DeviceName): Promise<Backend> {
-  const known = opened.get(name) ?? openDevice({ device: name, threads: 2 });
-  opened.set(name, known);
-  return known;
-}
-afterAll(async () => {
-  for (const b of opened.values()) await (await b).destroy();
-});
+const device = sharedDevices(2);
 
 const configs = {
   'qwen2 tied': tinyConfig(),

@@ -4,10 +4,10 @@
  * where a tape records. An aux of another shape is refused.
  */
 import { Random } from '@eagrl/testing';
-import { afterAll, expect, test } from 'vitest';
-import type { Backend } from '../backend.ts';
+import { expect, test } from 'vitest';
 import { Context } from '../context.ts';
-import { type DeviceName, openDevice } from '../device.ts';
+import type { DeviceName } from '../device.ts';
+import { sharedDevices } from '../devices.fixture.ts';
 import { ParamStore } from '../params.ts';
 import { Tape } from '../tape.ts';
 import type { Tensor } from '../tensor.ts';
@@ -16,15 +16,7 @@ import { linear } from './linear.ts';
 import type { Epilogue } from './matmul.ts';
 import { swiglu } from './swiglu.ts';
 
-const opened = new Map<DeviceName, Promise<Backend>>();
-async function device(name: DeviceName): Promise<Backend> {
-  const known = opened.get(name) ?? openDevice({ device: name, threads: 1 });
-  opened.set(name, known);
-  return known;
-}
-afterAll(async () => {
-  for (const b of opened.values()) await (await b).destroy();
-});
+const device = sharedDevices(1);
 
 const [ROWS, WIDTH, RANK] = [29, 44, 4];
 
