@@ -59,5 +59,3 @@ process.on('message', (request: Request) => {
   );
 });
 process.on('disconnect', () => process.exit(0));
-// A terminal's Ctrl-C is for the bench, which ends its peers when it has what it can get.
-process.on('SIGINT', () => {});

@@ -1,6 +1,7 @@
 /**
  * Plan. A peer of another language, played by a script: it gets the arrays of a job as they were, its numbers come back as they were however the
- * pipe cuts them, its words when it fails, and how it ended. PyTorch itself, on the CPU and only where python3 has it: each of its operations is
+ * pipe cuts them, its words when it fails, and how it ended; what a
+ * terminal sends to our group does not reach it. PyTorch itself, on the CPU and only where python3 has it: each of its operations is
  * right against the f64 reference, is timed, and so is the large decoder's step; without CUDA it refuses to be the benchmark's peer.
  */
 import { spawnSync } from 'node:child_process';
@@ -36,7 +37,9 @@ process.stdin.on('data', async (chunk) => {
 });`;
 
 test('arrays there and back, in pieces; errors; an end', async () => {
-  const peer = new PeerProcess(spawnPeer(process.execPath, ['-e', SCRIPT]));
+  const started = spawnPeer(process.execPath, ['-e', SCRIPT]);
+  const peer = new PeerProcess(started);
+  expect(process.kill(-(started.child.pid as number), 0)).toBe(true); // its group is its own
   const options = { kind: 'cuda', threads: 1, software: false } as const;
   expect(await peer.ask({ what: 'open', library: 'x', options })).toEqual(options);
   const job: Job = { entry: 'e', params: { n: 3 }, inputs: { a: Float32Array.of(1.5, -0), b: Uint32Array.of(0x40000000) } };

@@ -12,7 +12,7 @@ const bytesOf = (a: ArrayBufferView): Buffer => Buffer.from(a.buffer, a.byteOffs
 
 /** Starts `command`, which then waits for requests. */
 export function spawnPeer(command: string, args: readonly string[]): PeerChild {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true }); // as in process.ts
   const { stdin, stdout } = child;
   stdin.on('error', () => {}); // it has ended, of which 'exit' tells more
   return {

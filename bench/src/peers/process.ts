@@ -36,6 +36,7 @@ function forkHost(): PeerChild {
     serialization: 'advanced',
     execArgv: [...process.execArgv.filter((a) => !a.startsWith('--inspect')), '--experimental-wasm-relaxed-simd'],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    detached: true, // a group of its own: what Ctrl-C and `timeout` send to ours is for the bench
   });
   return { child, send: (request) => child.send(request), onReply: (listener) => child.on('message', listener) };
 }
@@ -47,6 +48,12 @@ export const spawnTorch = (device: 'cuda' | 'cpu'): PeerChild =>
 /** Longest answer waited for: a large product on a software adapter, warm-up and samples included. */
 const TIMEOUT_MS = 180_000;
 
+/** None of these outlives us, however we end. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 export class PeerProcess {
   readonly #child: ChildProcess;
   readonly #send: (request: Request) => void;
@@ -57,6 +64,8 @@ export class PeerProcess {
   constructor({ child, send, onReply }: PeerChild) {
     this.#child = child;
     this.#send = send;
+    running.add(child);
+    child.once('exit', () => running.delete(child));
     child.stderr?.on('data', (text: Buffer) => {
       this.#stderr = (this.#stderr + text.toString()).slice(-2_000);
     });
