@@ -23,19 +23,22 @@ import { commandOf } from './lib/options.ts';
 import { type Lane, own, type Provider, threadCounts } from './lib/provider.ts';
 import type { Row } from './lib/report.ts';
 import { credible, runCases } from './lib/session.ts';
+import { Stop } from './lib/stop.ts';
 import { QUICK, summary } from './lib/time.ts';
 import { tunable, tuneCases } from './lib/tune.ts';
-import { main, type Signal } from './main.ts';
+import { main } from './main.ts';
 
-async function run(argv: string[], table = cases, signal?: (printed: readonly string[]) => Signal | undefined) {
+async function run(argv: string[], table = cases, seen: (line: string) => void = () => {}) {
   const out: string[] = [];
   const err: string[] = [];
   const code = await main(
     argv,
-    (line) => out.push(line),
+    (line) => {
+      out.push(line);
+      seen(line);
+    },
     (line) => err.push(line),
     table,
-    () => signal?.(out),
   );
   return { code, out, err: err.join('\n') };
 }
@@ -112,14 +115,17 @@ test('a run that is over begins no case more, says which, and has the result of 
   const table = [64, 65, 66].map((n) => ({ ...cases[0], shape: `${n}`, ...tiny(n) }));
   const row = (n: number) => `matmul/nn/f32/${n}/wasm-1`;
   const flags = ['--quick', '--device', 'wasm', '--filter', 'wasm-1'];
-  const ended = await run(flags, table, (out) => (out.some((line) => line.startsWith(row(64))) ? 'SIGTERM' : undefined));
-  expect(ended.code).toBe(143);
+  const ended = await run(flags, table, (line) => line.startsWith(row(64)) && process.emit('SIGINT', 'SIGINT'));
+  expect(ended.code).toBe(130);
+  expect(process.listenerCount('SIGPIPE')).toBe(0);
   expect((JSON.parse(ended.out.at(-1) as string) as { rows: Row[] }).rows.map((r) => r.shape)).toEqual(['64']);
-  expect(ended.out).toContain(`over (SIGTERM), 2 rows not reached: ${row(65)}, ${row(66)}`);
+  expect(ended.out).toContain(`over (SIGINT), 2 rows not reached: ${row(65)}, ${row(66)}`);
   const late = await run([...flags, '--minutes', '0.0000001'], table);
   expect(late.code).toBe(0);
   expect((JSON.parse(late.out.at(-1) as string) as { rows: Row[] }).rows).toEqual([]);
   expect(late.out).toContain(`over (--minutes 1e-7), 3 rows not reached: ${[64, 65, 66].map(row).join(', ')}`);
+  const asked = await run([...flags, '--minutes', '0.0000001', '--receipt'], table);
+  expect(asked.out).toContain('no row was measured: no receipt, no report');
   for (const wrong of ['0', 'soon', 'Infinity']) {
     expect((await run(['--minutes', wrong])).err).toBe(`bench: --minutes ${wrong}: expected minutes, more than 0`);
   }
@@ -183,6 +189,32 @@ test('of a large product some rows are checked, all columns of them; it is left 
   const session = { cases: [c], budget: QUICK, wanted: () => true, print: () => {} };
   const { rows: none, leftOut } = await runCases({ ...session, providers: [scripted([], () => 9)] });
   expect([none, leftOut]).toEqual([[], ['matmul/nn/f32/128x128x128/wasm-1']]);
+});
+
+test('told to end, a run leaves what is under way, and does not wait for it: a case, the floors', async () => {
+  const table = [64, 65].map((n) => ({ ...cases[0], shape: `${n}`, ...tiny(n) }));
+  for (const under of ['matmul_nn', 'floor_copy']) {
+    const told = new AbortController();
+    const provider = scripted([], () => 9);
+    const place: Provider['place'] = async (c, inputs) => {
+      const lane = (await provider.place(c, inputs)) as Lane;
+      if (c.entry !== under) return lane;
+      setTimeout(() => told.abort());
+      return { ...lane, round: () => new Promise(() => {}) };
+    };
+    const printed: string[] = [];
+    const { floors, rows, notReached } = await runCases({
+      cases: table,
+      providers: [{ ...provider, floorOf: 'wasm-1', place }],
+      budget: QUICK,
+      wanted: () => true,
+      print: (line) => printed.push(line),
+      stop: new Stop(undefined, told.signal),
+    });
+    expect([rows, notReached]).toEqual([[], [64, 65].map((n) => `matmul/nn/f32/${n}/wasm-1`)]);
+    expect(Object.keys(floors)).toEqual(under === 'matmul_nn' ? ['wasm-1'] : []);
+    expect(printed.filter((line) => line.startsWith('floor wasm-1'))).toHaveLength(Object.keys(floors).length);
+  }
 });
 
 test('a row has the time of its own work at the rate of its probe; a probe that is wrong ends the run', async () => {

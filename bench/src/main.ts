@@ -6,40 +6,36 @@ import { cases } from './cases/index.ts';
 import { type Bar, barLine, barsOf } from './lib/bars.ts';
 import { type BenchCase, suits, titleOf } from './lib/case.ts';
 import { compare, comparisonLines, holds } from './lib/compare.ts';
+import { interruptible } from './lib/interrupt.ts';
 import { commit, machine, repository, versions } from './lib/machine.ts';
 import { commandOf, type Extent, type Options, parseOptions, USAGE, UsageError } from './lib/options.ts';
 import { heated, heatOf, isHardware, openBackends, own, type Provider } from './lib/provider.ts';
 import { type PeerStatus, type Receipt, ReceiptError, readReceipt, writeReceipt } from './lib/receipt.ts';
 import { noiseNote } from './lib/report.ts';
 import { runCases } from './lib/session.ts';
+import { Stop } from './lib/stop.ts';
 import { type Budget, FULL, NORMAL, QUICK } from './lib/time.ts';
 import { tunable, tuneCases } from './lib/tune.ts';
 import { openPeers, PeersMissing } from './peers/open.ts';
 import { workloads } from './workloads/policy.ts';
 import { runWorkloads, titleOf as titleOfWork } from './workloads/workload.ts';
 
-/** What a terminal's Ctrl-C and `timeout` send. */
-export type Signal = 'SIGINT' | 'SIGTERM';
-const EXIT: Readonly<Record<Signal, number>> = { SIGINT: 130, SIGTERM: 143 };
-
 /**
  * Runs the benchmark and returns the exit code: 0; 1, a result of ours is wrong; 2, flags, device, peers not installed;
- * 3, slower than the receipt it is compared with; 130 or 143, ended by the signal that `signal` tells of.
+ * 3, slower than the receipt it is compared with; 130 or 143, ended by Ctrl-C or SIGTERM; 141, its output has no reader.
  */
 export async function main(
   argv: readonly string[],
   print: (line: string) => void,
   complain: (line: string) => void,
   table: readonly BenchCase[] = cases,
-  signal: () => Signal | undefined = () => undefined,
 ): Promise<number> {
   try {
     const options = parseOptions(argv);
     if (options.help) print(USAGE);
     if (options.help) return 0;
-    return options.tune === undefined
-      ? await bench(options, argv, table, print, signal)
-      : await tuning(options, options.tune, table, print);
+    if (options.tune !== undefined) return await tuning(options, options.tune, table, print);
+    return await interruptible(complain, (told) => bench(options, argv, table, print, told));
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof DeviceError || error instanceof PeersMissing)) throw error;
     complain(`bench: ${error.message}`);
@@ -103,11 +99,10 @@ async function bench(
   argv: readonly string[],
   table: readonly BenchCase[],
   print: (line: string) => void,
-  signal: () => Signal | undefined,
-) {
-  const { filter, devices, extent, minutes = Number.POSITIVE_INFINITY } = options;
-  const started = performance.now();
-  const over = () => signal() !== undefined || performance.now() - started > 60e3 * minutes;
+  told: AbortSignal,
+): Promise<number> {
+  const { filter, devices, extent, minutes } = options;
+  const stop = new Stop(minutes, told);
   const wanted = (name: string) => suits(filter, name);
   const works = extent === 'full' ? workloads().filter((w) => endings(options).some((name) => wanted(`${titleOfWork(w)}/${name}`))) : [];
   const chosen = choose(options, table, works.length > 0);
@@ -116,7 +111,7 @@ async function bench(
   const date = new Date().toISOString();
   const backends = await openBackends(devices, extent === 'full');
   const ours = [...backends].map(([name, backend]) => own(name, backend));
-  const peers = await openPeers(options.peers, devices, print);
+  const peers = await openPeers(options.peers, devices, print, stop);
   const heater = heatOf(backends);
   let heatedMs = 0;
   const heat =
@@ -128,19 +123,20 @@ async function bench(
     });
   const providers: Provider[] = [...ours, ...peers.providers].map((p) => (heat && isHardware(p) ? heated(p, heat) : p));
   const budget = BUDGETS[extent];
-  const kernels = await runCases({ cases: chosen, providers, budget, wanted, print, over });
+  const kernels = await runCases({ cases: chosen, providers, budget, wanted, print, stop });
   const { floors } = kernels;
-  const work = await runWorkloads(works, { backends, peers: peers.providers, heat, wanted, floors, budget, print, over });
+  const work = await runWorkloads(works, { backends, peers: peers.providers, heat, wanted, floors, budget, print, stop });
   const notReached = [...kernels.notReached, ...work.notReached];
   const rows = [...kernels.rows, ...work.rows];
-  for (const p of providers) await p.close();
+  // Devices that may still be at work end with the process.
+  for (const p of told.aborted ? peers.providers : providers) await p.close();
 
   const bars = barsOf({ rows, counts: work.counts });
   for (const bar of bars) print(barLine(bar));
   const note = noiseNote(rows);
   if (note) print(note);
   if (notReached.length > 0)
-    print(`over (${signal() ?? `--minutes ${minutes}`}), ${notReached.length} rows not reached: ${some(notReached)}`);
+    print(`over (${told.aborted ? told.reason : `--minutes ${minutes}`}), ${notReached.length} rows not reached: ${some(notReached)}`);
   const run = {
     date,
     machine: machine(),
@@ -154,8 +150,10 @@ async function bench(
     notReached,
   };
   const receipt: Receipt = { run, rows, bars };
-  if (options.receipt) print(`receipt: ${saveReceipt(receipt)}`);
-  if (options.html !== undefined) {
+  const empty = rows.length === 0 && stop.over;
+  if (empty && (options.receipt || options.html !== undefined)) print('no row was measured: no receipt, no report');
+  if (options.receipt && !empty) print(`receipt: ${saveReceipt(receipt)}`);
+  if (options.html !== undefined && !empty) {
     const { reportHtml } = await import('./html/report.ts');
     writeFileSync(options.html, reportHtml(receipt));
     print(`report: ${options.html}`);
@@ -166,8 +164,6 @@ async function bench(
   print(resultLine(receipt, peers.status, bars));
   const ownNames = new Set(ours.map((p) => p.name));
   if (rows.some((r) => r.wrong !== null && ownNames.has(r.provider))) return 1;
-  const sent = signal();
-  if (sent) return EXIT[sent];
   return comparison && !holds(comparison) ? 3 : 0;
 }
 

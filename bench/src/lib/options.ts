@@ -45,8 +45,8 @@ export const USAGE = `npm run bench -- [flags]      times every kernel, after ch
   --help            this text
 
 The last line on stdout is the result as JSON. Exit code 1: a result of ours was wrong; 2: wrong flags, no such device, peers not
-installed; 3: --compare found something slower or missing. Ctrl-C or SIGTERM ends the run after the case under way, with what was
-measured, and exit code 130 or 143; a second one ends it at once.`;
+installed; 3: --compare found something slower or missing. Ctrl-C or SIGTERM leaves the case under way and ends the run with what
+was measured, and exit code 130 or 143; a second one ends it at once.`;
 
 const FLAGS = {
   filter: { type: 'string' },

@@ -5,6 +5,7 @@ import { type BenchCase, titleOf } from './case.ts';
 import { type Measured, measure } from './measure.ts';
 import { isHardware, type Provider } from './provider.ts';
 import { HEADER, lineOf, type Row, rowOf } from './report.ts';
+import { Stop } from './stop.ts';
 import type { Budget, Time } from './time.ts';
 
 export interface Session {
@@ -14,8 +15,8 @@ export interface Session {
   /** Whether a row is asked for, by its name. */
   readonly wanted: (name: string) => boolean;
   readonly print: (line: string) => void;
-  /** Asked before each case: whether none is to be begun any more. */
-  readonly over?: () => boolean;
+  /** Begins each case, or does not any more; without it all of them. */
+  readonly stop?: Stop;
 }
 
 export interface Outcome {
@@ -24,7 +25,7 @@ export interface Outcome {
   readonly rows: readonly Row[];
   /** Rows that were not measured: see LONGEST_MS. */
   readonly leftOut: readonly string[];
-  /** Rows that would have been measured next when the run was over. */
+  /** Rows that were asked for when the run was over. */
   readonly notReached: readonly string[];
 }
 
@@ -37,13 +38,17 @@ const LONGEST_MS = 100;
 const INCREDIBLE = 2;
 
 /** @throws Error when a floor is wrong or one of our kernels does not run; a wrong result is a row that says so. */
-export async function runCases({ cases, providers, budget, wanted, print, over = () => false }: Session): Promise<Outcome> {
-  const floors = await measureFloors(
-    providers.filter((p) => p.floorOf === p.name),
-    cases.filter((c) => providers.some((p) => wanted(`${titleOf(c)}/${p.name}`) && !(c.hardwareOnly && !isHardware(p)))),
-    budget,
-    print,
+export async function runCases({ cases, providers, budget, wanted, print, stop = new Stop() }: Session): Promise<Outcome> {
+  const measured = await stop.begin(() =>
+    measureFloors(
+      providers.filter((p) => p.floorOf === p.name),
+      cases.filter((c) => providers.some((p) => wanted(`${titleOf(c)}/${p.name}`) && !(c.hardwareOnly && !isHardware(p)))),
+      budget,
+      stop,
+    ),
   );
+  const floors = measured ?? {};
+  for (const p of providers.filter(({ name }) => name in floors)) print(floorLine(p, floors[p.name]));
   const rows: Row[] = [];
   const leftOut: string[] = [];
   const notReached: string[] = [];
@@ -59,11 +64,9 @@ export async function runCases({ cases, providers, budget, wanted, print, over =
     leftOut.push(...tooLong.map((p) => `${titleOf(c)}/${p.name}`));
     const chosen = asked.filter((p) => !tooLong.includes(p));
     if (chosen.length === 0) continue;
-    if (over()) {
-      notReached.push(...chosen.map((p) => `${titleOf(c)}/${p.name}`));
-      continue;
-    }
-    for (const m of await measure(c, chosen, budget, (p) => probesOf(c, p))) {
+    const all = await stop.begin(() => measure(c, chosen, budget, (p) => probesOf(c, p)));
+    if (!all) notReached.push(...chosen.map((p) => `${titleOf(c)}/${p.name}`));
+    for (const m of all ?? []) {
       const floor = floorOf(m.provider);
       const row = rowOf(c, credible(c, m, floor), floor, probedMs(c, m));
       rows.push(row);
@@ -95,13 +98,21 @@ function probedMs(c: BenchCase, { provider, probes }: Measured): number | undefi
   return Math.min(...probes.map((p) => launchesOf(p.case, c) * timeOf(p.case, { provider, ...p }).median));
 }
 
-/** Of copies, up to the first that is as large as the largest case; of multiply-adds, up to the first that takes SHORT_MS. */
+const floorLine = ({ name, adapter }: Provider, { copies, gflops }: Floor): string => {
+  const sizes = copies.map(({ bytes, gbps }) => `${gbps.toFixed(1)} GB/s of ${bytes / 1024} KiB`).join(', ');
+  return `floor ${name}: ${adapter}; multiply-add in registers ${gflops.toFixed(1)} GFLOP/s; copy ${sizes}`;
+};
+
+/**
+ * Of copies, up to the first that is as large as the largest case; of multiply-adds, up to the first that takes SHORT_MS. Undefined: over before it
+ * had all of them.
+ */
 async function measureFloors(
   providers: readonly Provider[],
   cases: readonly BenchCase[],
   budget: Budget,
-  print: (line: string) => void,
-): Promise<Record<string, Floor>> {
+  stop: Stop,
+): Promise<Record<string, Floor> | undefined> {
   const copies = new Map(providers.map((p) => [p, [] as { bytes: number; gbps: number }[]]));
   // By the best sample: what else the machine did meanwhile does not lower what it can do.
   const rate = (bench: BenchCase, amount: number, m: Measured) => amount / timeOf(bench, m).best / 1e6;
@@ -115,6 +126,7 @@ async function measureFloors(
       [plain, providers],
       [wide, onWebgpu],
     ] as const) {
+      if (stop.over) return undefined;
       for (const m of await measure(c, on, budget)) best.set(m.provider, Math.max(best.get(m.provider) ?? 0, rate(c, bytes, m)));
     }
     for (const [p, gbps] of best) copies.get(p)?.push({ bytes, gbps });
@@ -124,18 +136,12 @@ async function measureFloors(
     let on = form === 'plain' ? providers : onWebgpu;
     for (const { [form]: c } of fmaSteps) {
       if (on.length === 0) break;
+      if (stop.over) return undefined;
       const measured = await measure(c, on, budget);
       const flops = c.spec.entries[c.entry].flops(c.params);
       for (const m of measured) gflops.set(m.provider, Math.max(gflops.get(m.provider) ?? 0, rate(c, flops, m)));
       on = measured.filter((m) => timeOf(c, m).best < SHORT_MS).map((m) => m.provider);
     }
   }
-  const floors: Record<string, Floor> = {};
-  for (const p of providers) {
-    const floor = { copies: copies.get(p) ?? [], gflops: gflops.get(p) ?? 0 };
-    floors[p.name] = floor;
-    const sizes = floor.copies.map(({ bytes, gbps }) => `${gbps.toFixed(1)} GB/s of ${bytes / 1024} KiB`).join(', ');
-    print(`floor ${p.name}: ${p.adapter}; multiply-add in registers ${floor.gflops.toFixed(1)} GFLOP/s; copy ${sizes}`);
-  }
-  return floors;
+  return Object.fromEntries(providers.map((p) => [p.name, { copies: copies.get(p) ?? [], gflops: gflops.get(p) ?? 0 }]));
 }

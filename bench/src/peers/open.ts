@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { repository } from '../lib/machine.ts';
 import type { BenchDevice } from '../lib/provider.ts';
 import type { PeerStatus } from '../lib/receipt.ts';
+import type { Stop } from '../lib/stop.ts';
 import type { PeerName } from './names.ts';
 import { type PeerProvider, startPeer } from './process.ts';
 
@@ -15,13 +16,14 @@ export interface OpenPeers {
 
 /**
  * Peers on the devices of the run: on WebGPU the same adapter, CUDA beside the machine's own, on WebAssembly one thread and, where the peer has threads in Node,
- * all cores. One that does not load is reported and takes no part.
+ * all cores. One that does not load is reported and takes no part; once the run is over none is started.
  * @throws PeersMissing when their packages are not installed.
  */
 export async function openPeers(
   names: readonly PeerName[],
   devices: readonly BenchDevice[],
   print: (line: string) => void,
+  stop: Stop,
 ): Promise<OpenPeers> {
   const gpu = devices.find((d) => d.startsWith('webgpu'));
   const runs: Readonly<Record<string, boolean>> = { webgpu: gpu !== undefined, cuda: gpu === 'webgpu' };
@@ -33,7 +35,8 @@ export async function openPeers(
   const status: PeerStatus[] = [];
   for (const name of chosen) {
     try {
-      const started = await startPeer(name, gpu === 'webgpu-software');
+      const started = await stop.begin(() => startPeer(name, gpu === 'webgpu-software'));
+      if (!started) break;
       providers.push(...started.providers);
       status.push({ name, version: started.version, failed: null });
       print(`peer ${name} ${started.version}: ${started.providers.map((p) => `${p.name} on ${p.adapter}`).join(', ')}`);

@@ -5,6 +5,7 @@ import type { StepCounts } from '../lib/bars.ts';
 import { relativeRms } from '../lib/check.ts';
 import { isHardware } from '../lib/provider.ts';
 import { lineOf, type Row, round } from '../lib/report.ts';
+import { Stop } from '../lib/stop.ts';
 import { type Budget, prepare, summary } from '../lib/time.ts';
 import type { Job } from '../peers/job.ts';
 import type { PeerProvider } from '../peers/process.ts';
@@ -52,8 +53,8 @@ export interface WorkloadRun {
   readonly floors: Readonly<Record<string, Floor>>;
   readonly budget: Budget;
   readonly print: (line: string) => void;
-  /** Asked before each workload: whether none is to be begun any more. */
-  readonly over?: () => boolean;
+  /** Begins each workload, or does not any more; without it all of them. */
+  readonly stop?: Stop;
 }
 
 export interface WorkloadOutcome {
@@ -61,7 +62,7 @@ export interface WorkloadOutcome {
   readonly counts: readonly StepCounts[];
   /** Rows of work that is for GPUs, on what is none. */
   readonly leftOut: readonly string[];
-  /** Rows that would have been measured next when the run was over. */
+  /** Rows that were asked for when the run was over. */
   readonly notReached: readonly string[];
 }
 
@@ -72,6 +73,8 @@ interface WorkLane {
   readonly wrong: string | null;
   /** Undefined: wrong, not to be timed. */
   readonly next?: () => Promise<readonly number[]>;
+  /** Of a training step that is right, on WebGPU. */
+  readonly counts?: StepCounts;
   free(): void | Promise<void>;
   readonly wall: number[];
 }
@@ -84,6 +87,7 @@ export async function runWorkloads(workloads: readonly Workload[], run: Workload
   const counts: StepCounts[] = [];
   const leftOut: string[] = [];
   const notReached: string[] = [];
+  const { stop = new Stop() } = run;
   for (const w of workloads) {
     const rowOn = (name: string) => `${titleOf(w)}/${name}`;
     const asked = [...run.backends].filter(([name]) => run.wanted(rowOn(name)));
@@ -91,27 +95,10 @@ export async function runWorkloads(workloads: readonly Workload[], run: Workload
     leftOut.push(...asked.filter((a) => !able.includes(a)).map(([name]) => rowOn(name)));
     const peers = run.peers.filter((p) => w.job && run.wanted(rowOn(p.name)) && (!w.hardwareOnly || isHardware(p)));
     if (able.length + peers.length === 0) continue;
-    if (run.over?.()) {
-      notReached.push(...able.map(([name]) => rowOn(name)), ...peers.map((p) => rowOn(p.name)));
-      continue;
-    }
-    const want = await (w.reference?.() ?? reference(w));
-    const lanes: WorkLane[] = [];
-    for (const [name, backend] of able) lanes.push(await ownLane(w, name, backend, want, run, counts));
-    for (const peer of peers) {
-      const lane = w.job && (await peerLane(w.job, peer, want, run));
-      if (lane) lanes.push(lane);
-    }
-    for (let r = 0; r < run.budget.rounds; r++) {
-      for (let i = 0; i < lanes.length; i++) {
-        const lane = lanes[(i + r) % lanes.length];
-        if (!lane.next) continue;
-        if (run.heat && isHardware(lane.who)) await run.heat();
-        lane.wall.push(...(await lane.next()));
-      }
-    }
-    for (const lane of lanes) {
-      await lane.free();
+    const lanes = await stop.begin(() => timed(w, able, peers, run));
+    if (!lanes) notReached.push(...able.map(([name]) => rowOn(name)), ...peers.map((p) => rowOn(p.name)));
+    for (const lane of lanes ?? []) {
+      if (lane.counts) counts.push(lane.counts);
       const row = rowOf(w, lane);
       rows.push(row);
       run.print(`${lineOf(row)}${row.rate === null ? '' : `  ${row.rate} ${row.unit}/s`}`);
@@ -119,6 +106,31 @@ export async function runWorkloads(workloads: readonly Workload[], run: Workload
   }
   if (leftOut.length > 0) run.print(`left out, minutes a run on a CPU: ${leftOut.join(', ')}`);
   return { rows, counts, leftOut, notReached };
+}
+
+async function timed(
+  w: Workload,
+  backends: readonly (readonly [name: string, backend: Backend])[],
+  peers: readonly PeerProvider[],
+  run: WorkloadRun,
+): Promise<readonly WorkLane[]> {
+  const want = await (w.reference?.() ?? reference(w));
+  const lanes: WorkLane[] = [];
+  for (const [name, backend] of backends) lanes.push(await ownLane(w, name, backend, want, run));
+  for (const peer of peers) {
+    const lane = w.job && (await peerLane(w.job, peer, want, run));
+    if (lane) lanes.push(lane);
+  }
+  for (let r = 0; r < run.budget.rounds; r++) {
+    for (let i = 0; i < lanes.length; i++) {
+      const lane = lanes[(i + r) % lanes.length];
+      if (!lane.next) continue;
+      if (run.heat && isHardware(lane.who)) await run.heat();
+      lane.wall.push(...(await lane.next()));
+    }
+  }
+  for (const lane of lanes) await lane.free();
+  return lanes;
 }
 
 const verdict = (relErr: number) =>
@@ -130,19 +142,20 @@ async function ownLane(
   backend: Backend,
   want: readonly number[],
   { floors, budget, heat }: WorkloadRun,
-  counts: StepCounts[],
 ): Promise<WorkLane> {
   const placed = await w.place(backend);
   const relErr = relativeRms(await placed.result(), want);
   const wrong = verdict(relErr);
   if (heat && isHardware(backend.info)) await heat();
-  if (w.trainingStep && backend.kind === 'webgpu' && wrong === null) counts.push(await count(`${titleOf(w)}/${name}`, backend, placed));
+  const counted = w.trainingStep && backend.kind === 'webgpu' && wrong === null;
+  const counts = counted ? await count(`${titleOf(w)}/${name}`, backend, placed) : undefined;
   const round = wrong === null ? await prepare({ run: () => placed.run(), sync: () => backend.sync() }, budget) : undefined;
   return {
     who: { provider: name, backend: backend.kind, adapter: backend.info.adapter, threads: backend.info.threads, floor: floors[name] },
     relErr,
     wrong,
     next: round && (async () => (await round()).wall),
+    counts,
     free: () => placed.free(),
     wall: [],
   };

@@ -1,10 +1,11 @@
 /**
  * Plan. Each workload at a small size on WebAssembly, the search also on the software adapter (the policy takes minutes there): right against the reference device, timed, its rate and
- * flops belonging to its time. Work for GPUs is left out on CPUs; its own reference is the f64 one's. One that computes something else on the device than on the reference is wrong and not timed.
+ * flops belonging to its time. A run that is over leaves it. Work for GPUs is left out on CPUs; its own reference is the f64 one's. One that computes something else on the device than on the reference is wrong and not timed.
  */
 import { type Backend, openDevice } from '@eagrl/runtime';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { relativeRms } from '../lib/check.ts';
+import { Stop } from '../lib/stop.ts';
 import { QUICK } from '../lib/time.ts';
 import { decoderStep, largeDecoderStep } from './decoder.ts';
 import { decode, prefill, searchWave, trainingStep } from './policy.ts';
@@ -23,7 +24,7 @@ afterAll(async () => {
 const small = { batch: 1, tokens: 16, hidden: 64, heads: 2, mlp: 96, vocab: 40, layers: 2 };
 const large = largeDecoderStep(small, 'small');
 
-async function run(w: Workload, names: readonly string[], on: ReadonlyMap<string, Backend> = backends) {
+async function run(w: Workload, names: readonly string[], on: ReadonlyMap<string, Backend> = backends, stop?: Stop) {
   const lines: string[] = [];
   const budget = { ...QUICK, rounds: 1 };
   const floors = { wasm: { copies: [], gflops: 40 }, webgpu: { copies: [], gflops: 2 } };
@@ -34,6 +35,7 @@ async function run(w: Workload, names: readonly string[], on: ReadonlyMap<string
     floors,
     budget,
     print: (line) => lines.push(line),
+    stop,
   });
   return { ...outcome, lines };
 }
@@ -66,6 +68,25 @@ test('work for GPUs is left out on CPUs, its reference not computed, and said to
   const { rows, leftOut, lines } = await run({ ...large, place: never, reference: never }, ['wasm', 'webgpu']);
   expect([rows, leftOut]).toEqual([[], ['wasm', 'webgpu'].map((name) => `${titleOf(large)}/${name}`)]);
   expect(lines).toEqual([`left out, minutes a run on a CPU: ${leftOut.join(', ')}`]);
+});
+
+test('told to end, it leaves the workload under way; after its time it begins none', async () => {
+  const told = new AbortController();
+  const base = searchWave(3, 21);
+  const reference = () => {
+    told.abort();
+    return new Promise<never>(() => {});
+  };
+  const rowsOf = ['wasm', 'webgpu'].map((name) => `${titleOf(base)}/${name}`);
+  const left = await run({ ...base, reference }, ['wasm', 'webgpu'], backends, new Stop(undefined, told.signal));
+  expect([left.rows, left.notReached, left.lines]).toEqual([[], rowsOf, []]);
+  const late = await run(
+    { ...base, reference: () => Promise.reject(new Error('not to be asked')) },
+    ['wasm', 'webgpu'],
+    backends,
+    new Stop(0),
+  );
+  expect([late.rows, late.notReached]).toEqual([[], rowsOf]);
 });
 
 test('on what calls itself a GPU, the share of a step that the host queues', async () => {
