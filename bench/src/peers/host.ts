@@ -58,4 +58,5 @@ process.on('message', (request: Request) => {
     (error: unknown) => process.send?.({ error: error instanceof Error ? error.message : String(error) } satisfies Reply),
   );
 });
-process.on('disconnect', () => process.exit(0));
+// Some libraries keep threads that go on through process.exit.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
