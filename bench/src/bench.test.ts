@@ -9,8 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { KernelSpec } from '@eagrl/kernels';
 import * as kernels from '@eagrl/kernels';
-import { loadTuning, openDevice, ReferenceBackend } from '@eagrl/runtime';
-import { expect, test } from 'vitest';
+import { type Backend, loadTuning, openDevice, ReferenceBackend } from '@eagrl/runtime';
+import { expect, test, vi } from 'vitest';
 import { cases } from './cases/index.ts';
 import { largeProduct } from './cases/models.ts';
 import { product } from './cases/policy.ts';
@@ -18,6 +18,7 @@ import { copyCases, floorMs, fmaCases, fmaSteps } from './floor/floor.ts';
 import type { Bar } from './lib/bars.ts';
 import { type BenchCase, suits, titleOf } from './lib/case.ts';
 import { relativeRms } from './lib/check.ts';
+import { heater, heatNote } from './lib/heat.ts';
 import { measure } from './lib/measure.ts';
 import { commandOf } from './lib/options.ts';
 import { type Lane, own, type Provider, threadCounts } from './lib/provider.ts';
@@ -250,6 +251,28 @@ test('multiply-adds are measured on more of them where a launch takes less than 
     return probe.shape === '16384x128' ? 0.9 : 1;
   });
   expect(asked).toEqual(['16384x128', '262144x128']);
+});
+
+test('a GPU is heated until two samples are at the best rate, which is counted', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  let [ms, samples] = [20, 0];
+  const sync = async () => {
+    samples++;
+    vi.advanceTimersByTime(ms);
+  };
+  const made = heater({ prepare: async () => {}, alloc: () => ({}), dispatch: () => {}, sync } as unknown as Backend);
+  const heated = async () => {
+    samples = 0;
+    await made.heat();
+    return samples;
+  };
+  expect(await heated()).toBe(100); // two seconds at least the first time
+  expect(await heated()).toBe(2);
+  ms = 100;
+  expect(await heated()).toBe(50); // five at most
+  expect([made.spentMs, heatNote(made, 234.6)]).toEqual([7040, 'heating took 7 s of 235']);
+  expect(heatNote(undefined, 1)).toBeUndefined();
+  vi.useRealTimers();
 });
 
 test('--tune measures what has variants, says so and saves the choice', async () => {

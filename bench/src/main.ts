@@ -6,10 +6,11 @@ import { cases } from './cases/index.ts';
 import { type Bar, barLine, barsOf } from './lib/bars.ts';
 import { type BenchCase, suits, titleOf } from './lib/case.ts';
 import { compare, comparisonLines, holds } from './lib/compare.ts';
+import { heatNote } from './lib/heat.ts';
 import { interruptible } from './lib/interrupt.ts';
 import { commit, machine, repository, versions } from './lib/machine.ts';
 import { commandOf, type Extent, type Options, parseOptions, USAGE, UsageError } from './lib/options.ts';
-import { heated, heatOf, isHardware, openBackends, own, type Provider } from './lib/provider.ts';
+import { atFullClock, heaterOf, openBackends, own } from './lib/provider.ts';
 import { type PeerStatus, type Receipt, ReceiptError, readReceipt, writeReceipt } from './lib/receipt.ts';
 import { noiseNote } from './lib/report.ts';
 import { runCases } from './lib/session.ts';
@@ -112,20 +113,12 @@ async function bench(
   const backends = await openBackends(devices, extent === 'full');
   const ours = [...backends].map(([name, backend]) => own(name, backend));
   const peers = await openPeers(options.peers, devices, print, stop);
-  const heater = heatOf(backends);
-  let heatedMs = 0;
-  const heat =
-    heater &&
-    (async () => {
-      const begun = performance.now();
-      await heater();
-      heatedMs += performance.now() - begun;
-    });
-  const providers: Provider[] = [...ours, ...peers.providers].map((p) => (heat && isHardware(p) ? heated(p, heat) : p));
+  const heater = heaterOf(backends);
+  const providers = atFullClock([...ours, ...peers.providers], heater);
   const budget = BUDGETS[extent];
   const kernels = await runCases({ cases: chosen, providers, budget, wanted, print, stop });
   const { floors } = kernels;
-  const work = await runWorkloads(works, { backends, peers: peers.providers, heat, wanted, floors, budget, print, stop });
+  const work = await runWorkloads(works, { backends, peers: peers.providers, heat: heater?.heat, wanted, floors, budget, print, stop });
   const notReached = [...kernels.notReached, ...work.notReached];
   const rows = [...kernels.rows, ...work.rows];
   // Devices that may still be at work end with the process.
@@ -135,6 +128,9 @@ async function bench(
   for (const bar of bars) print(barLine(bar));
   const note = noiseNote(rows);
   if (note) print(note);
+  const seconds = (Date.now() - Date.parse(date)) / 1e3;
+  const heating = heatNote(heater, seconds);
+  if (heating) print(heating);
   if (notReached.length > 0)
     print(`over (${told.aborted ? told.reason : `--minutes ${minutes}`}), ${notReached.length} rows not reached: ${some(notReached)}`);
   const run = {
@@ -143,7 +139,7 @@ async function bench(
     commit: commit() ?? options.commit ?? null,
     command: commandOf(argv),
     versions: versions(peers.status),
-    workload: `${extent}: ${chosen.length} kernel cases, ${works.length} workloads, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms; took ${Math.round((Date.now() - Date.parse(date)) / 1e3)} s${heat ? `, ${Math.round(heatedMs / 1e3)} of them to keep the GPU at full clock` : ''}`,
+    workload: `${extent}: ${chosen.length} kernel cases, ${works.length} workloads, ${budget.rounds} rounds of ${budget.roundMs} ms, samples of ${budget.sampleMs} ms; took ${Math.round(seconds)} s${heating ? `, ${heating}` : ''}`,
     floors,
     peers: peers.status,
     leftOut: [...kernels.leftOut, ...work.leftOut],

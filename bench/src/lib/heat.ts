@@ -13,11 +13,19 @@ const LAUNCHES = 20;
 /** Two samples in a row this near to the best that was seen are full clock. */
 const NEAR = 1.03;
 
-export function heater(backend: Backend): () => Promise<void> {
+export interface Heater {
+  /** Resolves at full clock. */
+  heat(): Promise<void>;
+  /** All that `heat` has taken so far. */
+  readonly spentMs: number;
+}
+
+export function heater(backend: Backend): Heater {
   const { spec, entry, params } = fmaSteps[fmaSteps.length - 1].plain;
   const length = spec.entries[entry].size(params).y;
   let slice: { buffer: ReturnType<Backend['alloc']>; offset: number; length: number } | undefined;
   let best = Number.POSITIVE_INFINITY;
+  let spentMs = 0;
   const sample = async (): Promise<number> => {
     if (!slice) {
       await backend.prepare([spec]);
@@ -28,14 +36,26 @@ export function heater(backend: Backend): () => Promise<void> {
     await backend.sync();
     return performance.now() - start;
   };
-  return async () => {
+  const heat = async () => {
     const start = performance.now();
     const least = best === Number.POSITIVE_INFINITY ? FIRST_MS : 0;
     let near = 0;
-    for (let spent = 0; spent < MOST_MS && (near < 2 || spent < least); spent = performance.now() - start) {
+    let spent = 0;
+    for (; spent < MOST_MS && (near < 2 || spent < least); spent = performance.now() - start) {
       const ms = await sample();
       best = Math.min(best, ms);
       near = ms <= NEAR * best ? near + 1 : 0;
     }
+    spentMs += spent;
+  };
+  return {
+    heat,
+    get spentMs() {
+      return spentMs;
+    },
   };
 }
+
+/** `heating took 41 s of 235`; undefined where there was nothing to heat. */
+export const heatNote = (heater: Heater | undefined, seconds: number): string | undefined =>
+  heater && `heating took ${Math.round(heater.spentMs / 1e3)} s of ${Math.round(seconds)}`;

@@ -2,7 +2,7 @@
 import { entryOf, type HostArray, type HostBuffers } from '@eagrl/kernels';
 import { type Backend, isSoftwareName, openDevice } from '@eagrl/runtime';
 import type { BenchCase } from './case.ts';
-import { heater } from './heat.ts';
+import { type Heater, heater } from './heat.ts';
 import { Placed } from './placed.ts';
 import { type Budget, prepare, type Samples } from './time.ts';
 
@@ -67,7 +67,7 @@ class OwnLane implements Lane {
 }
 
 /** The same, of a GPU at full clock: `heat` goes before whatever takes samples. */
-export function heated<P extends Provider>(provider: P, heat: () => Promise<void>): P {
+function heated(provider: Provider, heat: () => Promise<void>): Provider {
   const place = async (c: BenchCase, inputs: HostBuffers): Promise<Lane | undefined> => {
     const lane = await provider.place(c, inputs);
     return (
@@ -82,8 +82,12 @@ export function heated<P extends Provider>(provider: P, heat: () => Promise<void
   return { ...provider, place };
 }
 
+/** The providers, those on hardware heated where there is a heater. */
+export const atFullClock = (providers: readonly Provider[], heater: Heater | undefined): Provider[] =>
+  providers.map((p) => (heater && isHardware(p) ? heated(p, heater.heat) : p));
+
 /** Of the hardware among backends that wants it before samples. */
-export function heatOf(backends: OwnBackends): (() => Promise<void>) | undefined {
+export function heaterOf(backends: OwnBackends): Heater | undefined {
   const gpu = [...backends.values()].find(({ info }) => isHardware(info));
   return gpu && heater(gpu);
 }

@@ -7,8 +7,9 @@ import { cases } from '../cases/index.ts';
 import { reportHtml } from '../html/report.ts';
 import { barLine, barsOf } from '../lib/bars.ts';
 import { suits, titleOf } from '../lib/case.ts';
+import { heatNote } from '../lib/heat.ts';
 import type { Machine } from '../lib/machine.ts';
-import { type BenchDevice, heated, heatOf, isHardware, openBackends, own } from '../lib/provider.ts';
+import { atFullClock, type BenchDevice, heaterOf, openBackends, own } from '../lib/provider.ts';
 import { type Receipt, writeReceipt } from '../lib/receipt.ts';
 import { noiseNote } from '../lib/report.ts';
 import { runCases } from '../lib/session.ts';
@@ -49,22 +50,27 @@ async function run({ filter, devices, quick }: Asked): Promise<Receipt> {
     throw new Error(`no row has '${filter}' in its name; names look like ${titleOf(cases[0])}/wasm`);
   }
   const budget = quick ? QUICK : NORMAL;
+  const start = performance.now();
   const backends = await openBackends(devices, false);
-  const heat = heatOf(backends);
-  const providers = [...backends].map(([name, backend]) => own(name, backend)).map((p) => (heat && isHardware(p) ? heated(p, heat) : p));
+  const heater = heaterOf(backends);
+  const ours = [...backends].map(([name, backend]) => own(name, backend));
+  const providers = atFullClock(ours, heater);
   const { floors, rows } = await runCases({ cases: chosen, providers, budget, wanted, print });
   for (const p of providers) await p.close();
   const bars = barsOf({ rows, counts: [] });
   for (const bar of bars) print(barLine(bar));
   const note = noiseNote(rows);
   if (note) print(note);
+  const seconds = (performance.now() - start) / 1e3;
+  const heating = heatNote(heater, seconds);
+  if (heating) print(heating);
   const run = {
     date: new Date().toISOString(),
     machine: machine(),
     commit: import.meta.env.VITE_COMMIT || null,
     command: `npm run bench:web, ${location.search || 'by hand'}`,
     versions: { eagrl: import.meta.env.VITE_VERSION },
-    workload: `${quick ? 'quick' : 'normal'}, ${devices.join(',')}, rows with '${filter}'`,
+    workload: `${quick ? 'quick' : 'normal'}, ${devices.join(',')}, rows with '${filter}'; took ${Math.round(seconds)} s${heating ? `, ${heating}` : ''}`,
     floors,
     peers: [],
   };
