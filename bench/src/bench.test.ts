@@ -112,6 +112,17 @@ test('a bar that is a share of a rate is of what took turns with its row', async
   }
 });
 
+test('rows come in the order of the filter, all others after it where it ends with a comma', async () => {
+  const table = [64, 65, 66].map((n) => ({ ...cases[0], shape: `${n}`, ...tiny(n) }));
+  const shapes = async (filter: string) => {
+    const { out } = await run(['--quick', '--device', 'wasm', '--filter', filter], table);
+    const { rows } = JSON.parse(out.at(-1) as string) as { rows: Row[] };
+    return [...new Set(rows.map((r) => r.shape))];
+  };
+  expect(await shapes('/66/,/64/')).toEqual(['66', '64']);
+  expect(await shapes('/66/,')).toEqual(['66', '64', '65']);
+});
+
 test('a run that is over begins no case more, says which, and has the result of the others', async () => {
   const table = [64, 65, 66].map((n) => ({ ...cases[0], shape: `${n}`, ...tiny(n) }));
   const row = (n: number) => `matmul/nn/f32/${n}/wasm-1`;

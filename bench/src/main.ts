@@ -53,11 +53,21 @@ const endings = ({ devices, peers }: Options) => [
   ...peers.flatMap((p) => [p, `${p}-1`]),
 ];
 
+/** What may have rows in this run, in the order of the filter's texts: a run that may be cut has first what was named first. */
+function asked<T>(all: readonly T[], title: (x: T) => string, options: Options): readonly T[] {
+  const ends = endings(options);
+  const ranked = all.map((x) => {
+    const rank = options.filter.split(',').findIndex((text) => ends.some((end) => suits(text, `${title(x)}/${end}`)));
+    return { x, rank };
+  });
+  const chosen = ranked.filter(({ rank }) => rank >= 0);
+  return chosen.sort((a, b) => a.rank - b.rank).map(({ x }) => x);
+}
+
 function choose(options: Options, table: readonly BenchCase[], mayBeEmpty: boolean): readonly BenchCase[] {
   const { filter, extent } = options;
-  const chosen = table.filter(
-    (c) => RANK[c.from ?? 'quick'] <= RANK[extent] && endings(options).some((name) => suits(filter, `${titleOf(c)}/${name}`)),
-  );
+  const inExtent = table.filter((c) => RANK[c.from ?? 'quick'] <= RANK[extent]);
+  const chosen = asked(inExtent, titleOf, options);
   if (chosen.length > 0 || mayBeEmpty) return chosen;
   const kernels = [...new Set(table.map((c) => c.spec.name))];
   throw new UsageError(
@@ -105,7 +115,7 @@ async function bench(
   const { filter, devices, extent, minutes } = options;
   const stop = new Stop(minutes, told);
   const wanted = (name: string) => suits(filter, name);
-  const works = extent === 'full' ? workloads().filter((w) => endings(options).some((name) => wanted(`${titleOfWork(w)}/${name}`))) : [];
+  const works = extent === 'full' ? asked(workloads(), titleOfWork, options) : [];
   const chosen = choose(options, table, works.length > 0);
   const base = options.compare === undefined ? undefined : readBase(options.compare);
   if (base) checkSameMachine(base);

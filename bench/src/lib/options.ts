@@ -30,7 +30,7 @@ export class UsageError extends Error {}
 
 export const USAGE = `npm run bench -- [flags]      times every kernel, after checking its result
 
-  --filter LIST     rows whose name has one of LIST in it: softmax, matmul/nt,attention, /wasm-1
+  --filter LIST     rows whose name has one of LIST in it, in its order: softmax, matmul/nt,attention, /wasm-1
   --device LIST     of ${BENCH_DEVICES.join(', ')}; default wasm,webgpu-software
   --quick           short samples, small shapes: under two minutes
   --full            long samples, shapes of real models, whole steps, every thread count, all peers
