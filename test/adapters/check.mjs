@@ -9,6 +9,10 @@ const { description, subgroupMinSize, subgroupMaxSize } = adapter?.info ?? {};
 const wanted = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'];
 const lacks = wanted.filter((feature) => !adapter?.features.has(feature));
 console.log(`adapter: ${description ?? 'none'}, subgroups of ${subgroupMinSize} to ${subgroupMaxSize}`);
-if (!/llvmpipe/.test(description)) console.error('lavapipe: expected llvmpipe');
-if (lacks.length > 0) console.error(`lavapipe: the adapter lacks ${lacks.join(', ')}`);
-process.exit(lacks.length === 0 && /llvmpipe/.test(description) ? 0 : 1);
+const wrong = [];
+if (!/llvmpipe/.test(description)) wrong.push('expected llvmpipe');
+if (subgroupMinSize !== 8 || subgroupMaxSize !== 8)
+  wrong.push('expected subgroups of 8: a CPU with AVX, and LP_NATIVE_VECTOR_WIDTH 256 or not set');
+if (lacks.length > 0) wrong.push(`the adapter lacks ${lacks.join(', ')}`);
+for (const text of wrong) console.error(`lavapipe: ${text}`);
+process.exit(wrong.length === 0 ? 0 : 1);
