@@ -70,13 +70,7 @@ export class Pipelines {
     );
     // All modules first: a pipeline of a broken one would only say that it is broken.
     const described = await Promise.all(
-      missing.map(async ({ spec, name, variant }) => {
-        this.#device.pushErrorScope('validation');
-        const made = this.#describe(spec, name, variant);
-        const error = await this.#device.popErrorScope();
-        if (error) throw new Error(`${made.label}: ${error.message}`);
-        return { spec, name, made };
-      }),
+      missing.map(async ({ spec, name, variant }) => ({ spec, name, made: await this.#valid(() => this.#describe(spec, name, variant)) })),
     );
     const compile = async ({ spec, name, made }: (typeof described)[number]) => {
       const passes = await Promise.all(made.descriptors.map((d) => this.#compile(d)));
@@ -92,11 +86,16 @@ export class Pipelines {
    */
   async #compile(descriptor: GPUComputePipelineDescriptor): Promise<GPUComputePipeline> {
     if (!this.#adapter.software) return this.#device.createComputePipelineAsync(descriptor);
+    return this.#valid(() => this.#device.createComputePipeline(descriptor));
+  }
+
+  /** @throws Error with the label of what was made and the device's objection to it. */
+  async #valid<T extends { readonly label: string }>(make: () => T): Promise<T> {
     this.#device.pushErrorScope('validation');
-    const pipeline = this.#device.createComputePipeline(descriptor);
+    const made = make();
     const error = await this.#device.popErrorScope();
-    if (error) throw new Error(`${descriptor.label}: ${error.message}`);
-    return pipeline;
+    if (error) throw new Error(`${made.label}: ${error.message}`);
+    return made;
   }
 
   #keep(spec: KernelSpec, name: string, { label, variant, layout }: Described, passes: readonly GPUComputePipeline[]): Pipeline {
