@@ -7,7 +7,9 @@ import wasm from '../gen/floor.wasm.ts';
 import wgsl from '../gen/floor.wgsl.ts';
 import type { BenchCase } from '../lib/case.ts';
 
-/** Accumulators of floor_fma, and bytes per WebAssembly work item of floor_copy: floor.wgsl, floor.as.ts. */
+/** Threads of a workgroup that copies, and of others; accumulators of floor_fma; bytes per WebAssembly work item of floor_copy: floor.wgsl, floor.as.ts. */
+const COPY_WG = 256;
+const WG = 64;
 const CHAINS = 12;
 const COPY_BLOCK = 16_384;
 
@@ -30,7 +32,7 @@ const copyEntry = (lanes: number): KernelEntry => ({
   ],
   params: { n: 'u32' },
   size: ({ n }: Copy) => ({ y: n, x: n }),
-  grid: ({ n }: Copy) => grid1d(ceilDiv(n, 256 * lanes)),
+  grid: ({ n }: Copy) => grid1d(ceilDiv(n, COPY_WG * lanes)),
   phases: [{ export: 'floor_copy', work: ({ n }: Copy) => (4 * n) / COPY_BLOCK }],
   flops: () => 0,
   bytes: ({ n }: Copy) => 8 * n,
@@ -42,7 +44,7 @@ const fmaEntry: KernelEntry = {
   bindings: [{ name: 'y', dtype: 'f32', access: 'write' }],
   params: { items: 'u32', iters: 'u32', a: 'f32', b: 'f32' },
   size: ({ items }: Fma) => ({ y: 4 * items }),
-  grid: ({ items }: Fma) => grid1d(ceilDiv(items, 64)),
+  grid: ({ items }: Fma) => grid1d(ceilDiv(items, WG)),
   phases: [{ export: 'floor_fma', work: ({ items }: Fma) => items }],
   flops: ({ items, iters }: Fma) => items * iters * CHAINS * 8,
   bytes: ({ items }: Fma) => 16 * items,
