@@ -2,8 +2,8 @@
  * A transformer of two layers and odd sizes, batches for it, and devices: of small bindings, of no memory, without epilogues. Shared by several
  * tests.
  */
-import { EPILOGUE, elementwise, entryOf, swiglu } from '@eagrl/kernels';
-import type { Random } from '@eagrl/testing';
+import { EPILOGUE, entryOf } from '@eagrl/kernels';
+import { type Random, SEPARATE } from '@eagrl/testing';
 import type { Backend, Slice } from '../backend.ts';
 import type { Context } from '../context.ts';
 import { DeviceError } from '../errors.ts';
@@ -87,7 +87,7 @@ export async function withoutEpilogues<T>(backend: Backend, call: () => Promise<
     const [c] = slices;
     const aux = slices[entryOf(spec, name).bindings.findIndex((b) => b.name === 'aux')];
     const y: Slice = { buffer: backend.alloc(c.length), offset: 0, length: c.length };
-    const [after, entry] = params.epilogue === EPILOGUE.residual ? ([elementwise, 'add'] as const) : ([swiglu, 'swiglu_fwd'] as const);
+    const { spec: after, entry } = SEPARATE[params.epilogue];
     dispatch(after, entry, [y, aux, c], { n: c.length });
     const ld = params.ldc ?? params.n;
     for (let i = 0; i < params.m; i++) {

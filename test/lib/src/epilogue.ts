@@ -16,11 +16,11 @@ import type { KernelCase } from './kernel_cases.ts';
 import { Random } from './random.ts';
 import { variantDevice } from './webgpu.ts';
 
-/** What an epilogue stands for. */
-const SEPARATE = {
-  residual: { spec: elementwise, entry: 'add', inputs: (aux: HostBuffers[string], c: HostBuffers[string]) => ({ a: aux, b: c }) },
-  swiglu: { spec: swiglu, entry: 'swiglu_fwd', inputs: (aux: HostBuffers[string], c: HostBuffers[string]) => ({ gate: aux, up: c }) },
-} as const;
+/** The kernel that an epilogue, by its number, stands for; its bindings are y, aux and the product. */
+export const SEPARATE: Readonly<Record<number, { readonly spec: KernelSpec; readonly entry: string }>> = {
+  [EPILOGUE.residual]: { spec: elementwise, entry: 'add' },
+  [EPILOGUE.swiglu]: { spec: swiglu, entry: 'swiglu_fwd' },
+};
 
 type Launch = (spec: KernelSpec, entry: string, inputs: HostBuffers, params: Params) => Promise<HostBuffers>;
 
@@ -35,19 +35,20 @@ export function testEpilogues(
   shown: (variant: string) => boolean = () => true,
 ): void {
   for (const epilogue of ['residual', 'swiglu'] as const) {
-    const { spec: after, entry: afterEntry, inputs: afterInputs } = SEPARATE[epilogue];
-    for (const c of cases) {
-      const params = { ...c.params, epilogue: EPILOGUE[epilogue] };
+    const { spec: after, entry: afterEntry } = SEPARATE[EPILOGUE[epilogue]];
+    const [, aux, c] = entryOf(after, afterEntry).bindings;
+    for (const each of cases) {
+      const params = { ...each.params, epilogue: EPILOGUE[epilogue] };
       const check = async (label: string, product: Launch, other: Launch) => {
-        const inputs = c.inputs(new Random(`${entry} ${epilogue} ${c.title}`), params);
+        const inputs = each.inputs(new Random(`${entry} ${epilogue} ${each.title}`), params);
         const fused = await product(spec, entry, inputs, params);
         const { c: plain } = await product(spec, entry, inputs, { ...params, epilogue: EPILOGUE.none });
-        const separate = await other(after, afterEntry, afterInputs(inputs.aux, plain), { n: plain.length });
+        const separate = await other(after, afterEntry, { [aux.name]: inputs.aux, [c.name]: plain }, { n: plain.length });
         expect(bitsOf(fused.c), label).toEqual(bitsOf(separate.y));
       };
       for (const relaxed of [false, true]) {
         const backend = relaxed ? 'wasm-relaxed' : 'wasm';
-        test(`${entry} ${backend} ${epilogue}: bits of the separate kernel, ${c.title}`, async () => {
+        test(`${entry} ${backend} ${epilogue}: bits of the separate kernel, ${each.title}`, async () => {
           const launch: Launch = async (...args) => launchWasm(...args, { relaxed });
           await check(backend, launch, launch);
         });
@@ -55,7 +56,7 @@ export function testEpilogues(
       for (const name of [DEFAULT_VARIANT, ...(entryOf(spec, entry).variants ?? []).map((v) => v.name)].filter(shown)) {
         const variant = variantOf(spec, entry, name);
         if (!variant.applies(params)) continue;
-        test(`${entry} webgpu ${name} ${epilogue}: bits of the separate kernel, ${c.title}`, async ({ skip }) => {
+        test(`${entry} webgpu ${name} ${epilogue}: bits of the separate kernel, ${each.title}`, async ({ skip }) => {
           const device = await variantDevice(variant, skip);
           await check(
             name,

@@ -1,6 +1,6 @@
 export { assertClose, type CloseOptions, relRms } from './assert_close.ts';
 export { chromiumPath } from './chromium.ts';
-export { testEpilogues } from './epilogue.ts';
+export { SEPARATE, testEpilogues } from './epilogue.ts';
 export { centralDifferences } from './finite_difference.ts';
 export { type KernelCase, testKernel, testVariant } from './kernel_cases.ts';
 export { Random, seedOf } from './random.ts';
