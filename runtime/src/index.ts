@@ -28,6 +28,7 @@ export {
   type TensorEntry,
   type TensorSource,
   type TensorToStore,
+  wholePieces,
   writeSafetensors,
 } from './io/safetensors.ts';
 export { openShards, parseShardIndex, planShards, type Shard, shardIndex } from './io/shards.ts';

@@ -92,17 +92,28 @@ export interface TensorSource extends TensorEntry {
   pieces(): AsyncIterable<Float32Array>;
 }
 
+/** The pieces, none past the shape. @throws SafetensorsError, after the last of them, when they do not fill it. */
+export async function* wholePieces({ name, shape, pieces }: TensorSource): AsyncGenerator<Float32Array> {
+  const size = shape.reduce((n, d) => n * d, 1);
+  let at = 0;
+  for await (const piece of pieces()) {
+    at += piece.length;
+    if (at <= size) yield piece;
+  }
+  if (at !== size) throw new SafetensorsError(`'${name}': shape (${shape.join(', ')}), ${at} elements`);
+}
+
 /** All of the numbers in memory, for {@link writeSafetensors}. @throws SafetensorsError when the pieces do not fill the shape. */
 export async function inMemory(sources: readonly TensorSource[]): Promise<TensorToStore[]> {
   const tensors: TensorToStore[] = [];
-  for (const { pieces, ...entry } of sources) {
+  for (const source of sources) {
+    const { pieces: _, ...entry } = source;
     const data = new Float32Array(entry.shape.reduce((n, d) => n * d, 1));
     let at = 0;
-    for await (const piece of pieces()) {
-      if (at + piece.length <= data.length) data.set(piece, at);
+    for await (const piece of wholePieces(source)) {
+      data.set(piece, at);
       at += piece.length;
     }
-    if (at !== data.length) throw new SafetensorsError(`'${entry.name}': shape (${entry.shape.join(', ')}), ${at} elements`);
     tensors.push({ ...entry, data });
   }
   return tensors;

@@ -14,6 +14,7 @@ import {
   safetensorsHeader,
   shardIndex,
   type TensorSource,
+  wholePieces,
 } from '@eagrl/runtime';
 
 const SINGLE = 'model.safetensors';
@@ -82,17 +83,8 @@ export async function writeSafetensorsFile(
   const handle = openSync(path, 'w');
   try {
     writeAll(handle, safetensorsHeader(tensors, metadata));
-    for (const { name, shape, dtype = 'F32', pieces } of tensors) {
-      let left = shape.reduce((n, d) => n * d, 1);
-      for await (const piece of pieces()) {
-        writeAll(handle, encodeFloats(dtype, piece));
-        left -= piece.length;
-      }
-      if (left !== 0)
-        throw new Error(
-          `writeSafetensorsFile: '${name}' of (${shape.join(', ')}) is ${Math.abs(left)} elements too ${left > 0 ? 'short' : 'long'}`,
-        );
-    }
+    for (const tensor of tensors)
+      for await (const piece of wholePieces(tensor)) writeAll(handle, encodeFloats(tensor.dtype ?? 'F32', piece));
   } finally {
     closeSync(handle);
   }
