@@ -1,11 +1,10 @@
 // Inner block of the products: 6 rows of A x 8 columns of B in 12 registers, A by load32_splat. 8 accumulators would be as many as the
-// latency of two multiply-adds a cycle needs, and leave none over; more than 12 spill (matmul/README.md). A lies in the thread's own
-// scratch in panels of 12 rows, B in panels of 8 columns, both KC deep, so that one block of MC rows of A (36 KiB) and one panel of B (8 KiB)
-// stay near.
+// latency of two multiply-adds a cycle needs, and leave none over; more than 12 spill (matmul/README.md). A panel of 12 rows of A lies in
+// the thread's own scratch, B in panels of 8 columns, both KC deep: that of A (12 KiB) stays in the first cache with the one of B (8 KiB)
+// at which two blocks are, while panels of B come by from the second.
 import { fma4, TLS } from './simd.as';
 
-/** Rows and depth of a block of A: MC is a whole number of panels. */
-export const MC: i32 = 36;
+/** Depth of a panel. */
 export const KC: i32 = 256;
 
 /** Rows of a panel of A, and of an inner block. */
@@ -14,9 +13,9 @@ export const MR: i32 = 6;
 /** Columns of a panel of B, and of an inner block. */
 export const WB: i32 = 8;
 
-/** A ragged 6 x 8 block goes here in TLS before its valid part is copied: behind the block of A at TLS. */
-const EDGE: usize = <usize>(MC * KC * 4);
-/** Bytes of TLS that the block of A and that one take. */
+/** A ragged 6 x 8 block goes here in TLS before its valid part is copied: behind the panel of A at TLS. */
+const EDGE: usize = <usize>(WA * KC * 4);
+/** Bytes of TLS that the panel of A and that block take. */
 export const BLOCK_SCRATCH: usize = EDGE + <usize>(MR * WB * 4);
 
 /** One panel of `width` (a multiple of 4) columns: dst[k - k0][0..width) = src[k][x0..) for src (k, ld); columns from `limit` on are zero. */

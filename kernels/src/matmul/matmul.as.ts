@@ -1,14 +1,14 @@
 // Matrix product; forms and formula in matmul.wgsl. B is packed once, by all threads, into panels of 8 columns (phase 1,
-// shared scratch, (batch, panel, k, 8), ragged columns zero). Then tiles of up to MC x NC outputs are independent work items: the
-// tile's rows of A are packed into the thread's own scratch in panels of 12 rows, KC deep, and the inner block is 6 rows x 8 columns
+// shared scratch, (batch, panel, k, 8), ragged columns zero). Then tiles of up to 12 x NC outputs are independent work items: the
+// tile's rows of A are packed into the thread's own scratch, KC deep, and the inner block is 6 rows x 8 columns
 // (common/matmul_block.as.ts).
 // Few rows of A (`direct` in matmul.ts) cannot pay for packing: rows of B are read in place.
 import { finish } from '../common/epilogue.as';
-import { block, KC, MC, MR, pack_cols, pack_rows, put, put1, put4, WA, WB } from '../common/matmul_block.as';
+import { block, KC, MR, pack_cols, pack_rows, put, put1, put4, WA, WB } from '../common/matmul_block.as';
 import { fma4, hsum4, TLS } from '../common/simd.as';
 
-/** The same NC, PACK_K and STRIP, and MC, stand in matmul.ts, which counts the work items. */
-const NC: i32 = 128;
+/** The same NC, PACK_K and STRIP, and WA, stand in matmul.ts, which counts the work items. */
+const NC: i32 = 256;
 const PACK_K: i32 = 32;
 const STRIP: i32 = 32;
 
@@ -20,15 +20,13 @@ const TN: i32 = 2;
 function tiles(form: i32, c: usize, a: usize, b: usize, bias: usize, aux: usize, m: i32, n: i32, k: i32, stride_a: i32, stride_b: i32,
   stride_c: i32, alpha: f32, accumulate: i32, has_bias: i32, epilogue: i32, packed: usize, lo: i32, hi: i32): void {
   const across = (n + NC - 1) / NC;
-  const down = (m + MC - 1) / MC;
-  // Tiles of 24 and 24 rows rather than 36 and 12: with few of them a thread would wait for another's larger one.
-  const height = ((m + down - 1) / down + MR - 1) / MR * MR;
+  const down = (m + WA - 1) / WA;
   const panels = (n + 7) >> 3;
   for (let item = lo; item < hi; item++) {
-    const i0 = (item % down) * height;
+    const i0 = (item % down) * WA;
     const j0 = (item / down % across) * NC;
     const z = item / down / across;
-    const i1 = min(i0 + height, m);
+    const i1 = min(i0 + WA, m);
     const j1 = min(j0 + NC, n);
     const az = a + ((<usize>z * stride_a) << 2);
     const bz = packed + (stride_b ? (<usize>z * panels * k) << 5 : 0);
@@ -36,23 +34,14 @@ function tiles(form: i32, c: usize, a: usize, b: usize, bias: usize, aux: usize,
     let k0 = 0;
     do {
       const kc = min(KC, k - k0);
-      // In steps of PACK_K: a cache line of a transposed A feeds two panels.
-      for (let l = k0; l < k0 + kc; l += PACK_K) {
-        const l1 = min(l + PACK_K, k0 + kc);
-        for (let p = 0; i0 + p * WA < i1; p++) {
-          const to = TLS + ((<usize>(p * kc + (l - k0)) * WA) << 2);
-          if (form == TN) pack_cols(to, az, m, i0 + p * WA, m, l, l1, WA);
-          else pack_rows(to, az, k, i0 + p * WA, m, l, l1, WA);
-        }
-      }
+      if (form == TN) pack_cols(TLS, az, m, i0, m, k0, k0 + kc, WA);
+      else pack_rows(TLS, az, k, i0, m, k0, k0 + kc, WA);
       const add = accumulate != 0 || k0 > 0;
       for (let j = j0; j < j1; j += 8) {
         const panel = bz + ((<usize>(j >> 3) * k + k0) << 5);
         const bj = has_bias && k0 == 0 ? bias + ((<usize>j) << 2) : 0;
         for (let i = i0; i < i1; i += MR) {
-          const r = i - i0;
-          const at = TLS + ((<usize>(r / WA * kc * WA + r % WA)) << 2);
-          block(at, panel, kc, cz + ((<usize>i * n + j) << 2), n, i1 - i, j1 - j, alpha, add, bj);
+          block(TLS + ((<usize>(i - i0)) << 2), panel, kc, cz + ((<usize>i * n + j) << 2), n, i1 - i, j1 - j, alpha, add, bj);
         }
       }
       k0 += kc;

@@ -5,10 +5,12 @@ import * as ref from './matmul.ref.ts';
 import { FEW, type Form, rules, type Shape, TILE, variants } from './variants.ts';
 
 /** Outputs per work item, k-rows per packing item, columns per direct item: matmul.as.ts. */
-const MC = 36;
-const NC = 128;
+const WA = 12;
+const NC = 256;
 const PACK_K = 32;
 const STRIP = 32;
+/** Multiply-adds that a thread takes at a time, about 10 us of them: so many tiles as have them, else the last ones leave the others idle. */
+const GRAIN = 2 ** 18;
 /**
  * Rows up to which WebAssembly reads B in place (N 704, K 256, relaxed): 2 x 4 dot products of NT give 38-41 GFLOP/s where the packed
  * form reaches 28 with 8 rows and 34 with 24; the NN and TN strip reads B once per row, 18 GFLOP/s, and meets the packed form at 4 rows.
@@ -45,7 +47,11 @@ function entry(form: Form): KernelEntry {
     grid: ({ m, n, batch }: Shape) => grid1d(batch * (m <= FEW ? ceilDiv(n, 8) : ceilDiv(m, TILE) * ceilDiv(n, TILE))),
     phases: [
       { export: `matmul_${form}_pack`, work: (s: Shape) => (direct(s) ? 0 : copies(s) * packItems(s)) },
-      { export: `matmul_${form}`, work: (s: Shape) => (direct(s) ? 0 : s.batch * ceilDiv(s.m, MC) * ceilDiv(s.n, NC)) },
+      {
+        export: `matmul_${form}`,
+        work: (s: Shape) => (direct(s) ? 0 : s.batch * ceilDiv(s.m, WA) * ceilDiv(s.n, NC)),
+        grain: ({ n, k }: Shape) => ceilDiv(GRAIN, WA * Math.min(n, NC) * k),
+      },
       { export: `matmul_${form}_direct`, work: (s: Shape) => (direct(s) ? s.batch * ceilDiv(s.n, STRIP) : 0) },
     ],
     scratch: (s: Shape) => (direct(s) ? 0 : copies(s) * ceilDiv(s.n, 8) * 8 * s.k),

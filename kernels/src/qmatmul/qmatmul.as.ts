@@ -1,10 +1,9 @@
 // Products with a frozen matrix W (N, K) of 32-bit words, and its rows by index; formulas in qmatmul.wgsl, layouts in format.ts.
-// A work item is MB rows x NC columns of c. KC steps of the sum at a time, its part of W is dequantised and laid into panels of 8 columns
-// in the thread's own scratch (64 KiB, L2), the rows of A into panels of 12, MC at a time, for the inner block of
-// common/matmul_block.as.ts. No f32 copy of W exists beyond that. Few rows of NT: rows of W are dequantised (8 KiB) and multiplied where
+// A work item is up to MB rows x NC columns of c. KC steps of the sum at a time, its part of W is dequantised and laid into panels of 8
+// columns in the thread's own scratch (64 KiB, L2), 12 rows of A at a time into another, for the inner block of common/matmul_block.as.ts. No f32 copy of W exists beyond that. Few rows of NT: rows of W are dequantised (8 KiB) and multiplied where
 // they lie. Every export serves every format, and qmatmul both forms: their numbers are its last arguments before lo and hi.
 import { finish } from '../common/epilogue.as';
-import { block, BLOCK_SCRATCH, KC, MC, MR, pack_rows, put1, WA, WB } from '../common/matmul_block.as';
+import { block, BLOCK_SCRATCH, KC, MR, pack_rows, put1, WA, WB } from '../common/matmul_block.as';
 import { fma4, halves4, hsum4, TLS } from '../common/simd.as';
 
 /** The same MB, NC and STRIP stand in qmatmul.ts, which counts the work items. */
@@ -133,25 +132,26 @@ export function qmatmul(c: usize, a: usize, w: usize, scales: usize, bias: usize
   const width = form == NT ? n : k;
   const depth = form == NT ? k : n;
   const across = (width + NC - 1) / NC;
+  const down = (m + MB - 1) / MB;
+  // Of one height: threads end together.
+  const height = ((m + down - 1) / down + WA - 1) / WA * WA;
   for (let item = lo; item < hi; item++) {
     const j0 = (item % across) * NC;
     const j1 = min(j0 + NC, width);
-    const top = item / across * MB;
-    const bottom = min(top + MB, m);
+    const top = item / across * height;
+    const bottom = min(top + height, m);
     for (let k0 = 0; k0 < depth; k0 += KC) {
       const kc = min(KC, depth - k0);
       const add = accumulate != 0 || k0 > 0;
       fill_panels(form, format, w, scales, k, j0, j1, k0, kc);
-      for (let i0 = top; i0 < bottom; i0 += MC) {
-        const i1 = min(i0 + MC, bottom);
-        for (let i = i0; i < i1; i += WA) pack_rows(TLS + ((<usize>((i - i0) * kc)) << 2), a, lda, i, i1, k0, k0 + kc, WA);
+      for (let i0 = top; i0 < bottom; i0 += WA) {
+        const i1 = min(i0 + WA, bottom);
+        pack_rows(TLS, a, lda, i0, i1, k0, k0 + kc, WA);
         for (let j = j0; j < j1; j += WB) {
           const panel = TLS + PANELS + ((<usize>((j - j0) * kc)) << 2);
           const bj = has_bias && k0 == 0 ? bias + ((<usize>j) << 2) : 0;
           for (let i = i0; i < i1; i += MR) {
-            const r = i - i0;
-            const at = TLS + ((<usize>(r / WA * kc * WA + r % WA)) << 2);
-            block(at, panel, kc, c + ((<usize>i * ldc + j) << 2), ldc, i1 - i, j1 - j, 1, add, bj);
+            block(TLS + ((<usize>(i - i0)) << 2), panel, kc, c + ((<usize>i * ldc + j) << 2), ldc, i1 - i, j1 - j, 1, add, bj);
           }
         }
       }

@@ -158,6 +158,7 @@ function product(form: Form, dtype: WeightType): KernelEntry {
         export: 'qmatmul',
         constants: [FORM[form], format],
         work: (s: Shape) => (direct(s) ? 0 : ceilDiv(s.m, MB) * ceilDiv(width(s), NC)),
+        grain: () => 1,
       },
       { export: 'qmatmul_direct', constants: [format], work: (s: Shape) => (direct(s) ? ceilDiv(s.n, STRIP) : 0) },
     ],
