@@ -178,6 +178,24 @@ test('a probe takes turns with its case, and their medians are of the same round
   expect(m.probes.map((p) => [p.case, p.time?.median])).toEqual([[fmaCases.plain, 15]]);
 });
 
+test('a noisy case of ours has more rounds where the budget lets it', async () => {
+  const c = cases.find((x) => titleOf(x) === 'matmul/nn/f32/64x64x64') as BenchCase;
+  const rounds = async (ms: (played: number) => number, peer: boolean) => {
+    const provider = scripted([], () => 99);
+    const place: Provider['place'] = async (x, inputs) => {
+      let played = 0;
+      return { ...((await provider.place(x, inputs)) as Lane), round: async () => ({ wall: [ms(played++)], device: [] }) };
+    };
+    const [m] = await measure(c, [{ ...provider, place, peer }], { ...QUICK, rounds: 4, mostRounds: 20 });
+    return m.time?.count;
+  };
+  const calmLater = (played: number) => (played < 3 ? 1 + played : 1);
+  expect(await rounds(() => 1, false)).toBe(4);
+  expect(await rounds(calmLater, false)).toBe(9); // of 9 samples, 2 and 3 are in the last quarter
+  expect(await rounds((played) => 1 + (played % 2), false)).toBe(20);
+  expect(await rounds((played) => 1 + (played % 2), true)).toBe(4);
+});
+
 test('of a large product some rows are checked, all columns of them; it is left out on CPUs', async () => {
   const c = largeProduct(128);
   const run = async (row: number) => {

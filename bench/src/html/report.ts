@@ -1,6 +1,7 @@
 /** A receipt as one HTML file that needs nothing else: bars, rooflines, peers, scaling, every row. */
 import type { Receipt } from '../lib/receipt.ts';
-import { NOISY, noiseNote, type Row } from '../lib/report.ts';
+import { noiseNote, type Row } from '../lib/report.ts';
+import { NOISY } from '../lib/time.ts';
 import { peerBars, roofline, type Series, scaling } from './charts.ts';
 
 const light =

@@ -123,14 +123,21 @@ const LARGE_BYTES = 16 * 2 ** 20;
 /** Kernels that only move memory. */
 const MOVES_MEMORY = ['softmax/fwd', 'rmsnorm/fwd', 'adamw/adamw', 'cross_entropy/cross_entropy'];
 
+const isSquare = (c: BenchCase) => titleOf(c) === `matmul/nn/f32/${SQUARE}`;
+const movesMemory = (c: BenchCase) =>
+  MOVES_MEMORY.includes(`${c.spec.name}/${passOf(c)}`) && c.spec.entries[c.entry].bytes(c.params) >= LARGE_BYTES;
+
+/** Whether a bar is of how long the case takes. */
+export const atStake = (c: BenchCase): boolean => isSquare(c) || movesMemory(c);
+
 /**
  * What takes turns with a case because a bar is a share of its rate: copies of as much memory, or multiply-adds in registers. Several are forms of
  * the same, of which the faster counts; none: no such bar.
  */
 export function probesOf(c: BenchCase, { peer, backend, threads }: Pick<Provider, 'peer' | 'backend' | 'threads'>): readonly BenchCase[] {
   if (peer) return [];
-  if (titleOf(c) === `matmul/nn/f32/${SQUARE}`) return backend === 'wasm' && threads === 1 ? [fmaCases.plain] : [];
-  if (!MOVES_MEMORY.includes(`${c.spec.name}/${passOf(c)}`) || c.spec.entries[c.entry].bytes(c.params) < LARGE_BYTES) return [];
+  if (isSquare(c)) return backend === 'wasm' && threads === 1 ? [fmaCases.plain] : [];
+  if (!movesMemory(c)) return [];
   const { plain, wide } = copyLike(c);
   return backend === 'webgpu' ? [plain, wide] : [plain];
 }

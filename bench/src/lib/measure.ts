@@ -3,7 +3,7 @@ import { entryOf, type HostArray, launchRef } from '@eagrl/kernels';
 import { type BenchCase, Draw, rowsOf, titleOf } from './case.ts';
 import { check, type Verdict } from './check.ts';
 import type { Lane, Provider } from './provider.ts';
-import { type Budget, type Samples, summary, type Time } from './time.ts';
+import { type Budget, NOISY, type Samples, summary, type Time } from './time.ts';
 
 interface Result {
   readonly verdict: Verdict;
@@ -50,7 +50,9 @@ export async function measure(
   const timed = parties.map(({ runs }) => runs.filter((r) => r.lane)).filter((runs) => runs.length > 0);
   const settleMs = timed.flat().length > 1 ? SETTLE_MS : 0;
   const done = new Set<readonly Running[]>();
-  for (let round = 0; round < budget.rounds; round++) {
+  const noisy = () =>
+    parties.some(({ provider, runs }) => !provider.peer && runs.some(({ wall }) => wall.length > 0 && summary(wall).spread > NOISY));
+  for (let round = 0; round < budget.rounds || (round < budget.mostRounds && noisy()); round++) {
     for (let i = 0; i < timed.length; i++) {
       const runs = timed[(i + round) % timed.length];
       if (!done.has(runs) && !(await playRound(runs, round, settleMs))) done.add(runs);

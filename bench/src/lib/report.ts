@@ -2,6 +2,7 @@
 import { type Floor, floorMs } from '../floor/floor.ts';
 import { type BenchCase, passOf } from './case.ts';
 import type { Measured } from './measure.ts';
+import { NOISY } from './time.ts';
 
 /** One row of the receipt. Figures are null when the result was wrong: what is wrong is not timed. */
 export interface Row {
@@ -43,9 +44,6 @@ export interface Row {
   /** What is wrong with the result, or why a peer did not run. */
   readonly wrong: string | null;
 }
-
-/** Above this spread a row is noisy: two runs of the same code may differ by as much. */
-export const NOISY = 0.1;
 
 export const round = (x: number): number => Number(x.toPrecision(4));
 

@@ -1,6 +1,6 @@
 /** One run: floors, then every case on every provider. Knows neither Node nor the DOM. */
 import { copyCases, type Floor, floorMs, fmaSteps, heldBytes, launchesOf, SHORT_MS } from '../floor/floor.ts';
-import { probesOf } from './bars.ts';
+import { atStake, probesOf } from './bars.ts';
 import { type BenchCase, titleOf } from './case.ts';
 import { type Measured, measure } from './measure.ts';
 import { isHardware, type Provider } from './provider.ts';
@@ -64,7 +64,8 @@ export async function runCases({ cases, providers, budget, wanted, print, stop =
     leftOut.push(...tooLong.map((p) => `${titleOf(c)}/${p.name}`));
     const chosen = asked.filter((p) => !tooLong.includes(p));
     if (chosen.length === 0) continue;
-    const all = await stop.begin(() => measure(c, chosen, budget, (p) => probesOf(c, p)));
+    const most = atStake(c) ? budget.mostRounds : budget.rounds;
+    const all = await stop.begin(() => measure(c, chosen, { ...budget, mostRounds: most }, (p) => probesOf(c, p)));
     if (!all) notReached.push(...chosen.map((p) => `${titleOf(c)}/${p.name}`));
     for (const m of all ?? []) {
       const floor = floorOf(m.provider);
