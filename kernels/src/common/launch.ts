@@ -131,6 +131,9 @@ export function launchWasm(
   });
   for (const phase of phasesOf(name, entry)) {
     const total = phase.work(params);
+    const grain = total > 0 ? (phase.grain?.(params) ?? 1) : 1;
+    if (!Number.isInteger(grain) || grain < 1)
+      throw new Error(`${name}: a thread would take ${grain} items of '${phase.export}' at a time`);
     const fn = instance.exports[phase.export] as (...a: number[]) => void;
     if (!fn) throw new Error(`${spec.name}: wasm exports no '${phase.export}'`);
     for (let i = 0; i < pieces; i++) {

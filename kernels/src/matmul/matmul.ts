@@ -50,7 +50,7 @@ function entry(form: Form): KernelEntry {
       {
         export: `matmul_${form}`,
         work: (s: Shape) => (direct(s) ? 0 : s.batch * ceilDiv(s.m, WA) * ceilDiv(s.n, NC)),
-        grain: ({ n, k }: Shape) => ceilDiv(GRAIN, WA * Math.min(n, NC) * k),
+        grain: ({ n, k }: Shape) => ceilDiv(GRAIN, WA * Math.min(n, NC) * Math.max(1, k)),
       },
       { export: `matmul_${form}_direct`, work: (s: Shape) => (direct(s) ? s.batch * ceilDiv(s.n, STRIP) : 0) },
     ],
