@@ -24,3 +24,9 @@ export const busy =
   (side: number, times = 1) =>
   (s: { m: number; n: number; k: number; batch?: number }): boolean =>
     tiles(side, side)(s) >= times * BUSY;
+
+/** That, and no tile more than half idle, as few rows would leave it. */
+export const filled =
+  (side: number, times = 1) =>
+  (s: { m: number; n: number; k: number; batch?: number }): boolean =>
+    2 * Math.min(s.m, s.n) > side && busy(side, times)(s);

@@ -41,7 +41,8 @@ export const stagedVariants = ({ constants, ...pass }: Omit<Pass, 'grid'>, appli
  */
 function tileFor(s: Product): string | undefined {
   const least = Math.min(s.m, s.n);
-  // Of few k (what a LoRA adds, k = 16) the stores decide: staged ones fill sectors of 32 bytes, those of a 64 x 64 tile quarters of four.
+  // Of few k (what a LoRA adds, k = 16) the stores decide where `tile_64x64` cannot run: staged ones fill sectors of 32 bytes, those of a ragged
+  // tile quarters of four.
   if (s.k > 64 && least > 32 && tiles(64, 64)(s) >= BUSY) return undefined;
   if (least > 16 && tiles(32, 32)(s) >= BUSY) return 'staged_32x32';
   return s.n > 16 && tiles(8, 32)(s) >= BUSY ? 'staged_8x32' : 'staged_8x8';

@@ -1,6 +1,6 @@
 /**
  * Plan. The three forms against the oracle on every backend. One axis at a time around a control: rows on both sides of the
- * workgroup's "few rows" (4), the in-place paths (3, 24) and the tiles (32, 64); columns around 8, 32, 64 and 128; depth around 4, 32 and 256,
+ * workgroup's "few rows" (4), the in-place paths (3, 24) and the tiles (12, 32, 64); columns around 8, 32, 64, 128 and 256; depth around 4, 32 and 256,
  * and 0. alpha, bias, accumulate, and c left unread (NaN) when it does not accumulate. Epilogues with an auxiliary operand: after each of these,
  * after the last of several blocks of k, ragged, batched with gaps; bit for bit the separate kernels; unread (NaN) where there is none. Batches: apart, with gaps that stay
  * as they were, one operand shared. Hostile values: an outlier beside zeros; infinity, NaN, -0 and denormals, each in its own rows.
@@ -234,7 +234,7 @@ test('matmul_nt webgpu a row has the same bits in every ordered variant, however
 test('on hardware the products of decoding are spread over many workgroups', () => {
   const gpu = { software: false, features: new Set(['subgroups']) };
   const { matmul_nt } = matmul.entries;
-  // Columns and depth of the products of Qwen2.5-0.5B, then 7B: q and o, k and v, gate and up, down, a LoRA's A of rank 16.
+  // Columns and depth of the products of Qwen2.5-0.5B, then 7B: q and o, k and v, gate and up, down, a LoRA's A of rank 16, the head.
   const products = [
     [896, 896],
     [128, 896],
@@ -245,16 +245,20 @@ test('on hardware the products of decoding are spread over many workgroups', () 
     [512, 3584],
     [18944, 3584],
     [3584, 18944],
+    [151936, 896],
   ];
   const grids = [8, 16, 32, 64].flatMap((m) =>
     products.map(([n, k]) => {
       const params = shape(m, n, k);
-      const [x, y, z] = variantOf(matmul, 'matmul_nt', pickVariant(matmul_nt, params, gpu)).passes[0].grid(params);
-      return { m, n, k, workgroups: x * y * z };
+      const variant = pickVariant(matmul_nt, params, gpu);
+      const [x, y, z] = variantOf(matmul, 'matmul_nt', variant).passes[0].grid(params);
+      return { m, n, k, variant, workgroups: x * y * z, tile: Number(/(\d+)x\d+$/.exec(variant)?.[1]) };
     }),
   );
   // 64 threads have 64 outputs at the least.
   for (const g of grids) expect(g.workgroups, JSON.stringify(g)).toBeGreaterThanOrEqual(Math.min(100, (g.m * g.n) / 64));
+  // A tile has 8 rows at the least.
+  for (const g of grids) expect(Math.max(9, 2 * g.m), JSON.stringify(g)).toBeGreaterThan(g.tile);
   // In training: many outputs of few k, and of many.
   expect(pickVariant(matmul_nt, shape(1900, 896, 16), gpu)).toBe('tile_64x64');
   expect(pickVariant(matmul_nt, shape(1900, 4864, 896), gpu)).toBe('tile_128x128');

@@ -1,5 +1,5 @@
 /** Ways to compute a product on WebGPU, and which to take where nobody measured. What each is worth: README.md. */
-import { BLOCKS, busy } from '../common/blocks.ts';
+import { BLOCKS, busy, filled } from '../common/blocks.ts';
 import { MATRICES, sizedName, sizeFor, type TileSize, tileBytes, tileOf } from '../common/matrices.ts';
 import { type AdapterFacts, ceilDiv, grid1d, type Pass, type Rule, type SubgroupMatrix, type Variant } from '../common/spec.ts';
 import { BUSY, STAGED, stagedVariants, tiles } from '../common/staged.ts';
@@ -268,23 +268,23 @@ export const rules =
 /** NT adds in one order; of few outputs the tiles of common/staged.ts. */
 const ORDERED: readonly Rule[] = [
   { variant: 'gemv', when: () => true },
-  { variant: 'tile_128x128', when: busy(128, 2) },
-  { variant: 'tile_64x64', when: busy(64) },
+  { variant: 'tile_128x128', when: filled(128, 2) },
+  { variant: 'tile_64x64', when: filled(64) },
   ...STAGED,
-  { variant: 'ragged_tile_128x128', when: busy(128, 2) },
+  { variant: 'ragged_tile_128x128', when: filled(128, 2) },
   { variant: 'ragged_tile_64x64', when: () => true },
 ];
 
 /** NN and TN are gradients: of few outputs split-K. */
 const FREE: readonly Rule[] = [
   { variant: 'gemv', when: () => true },
-  { variant: 'tile_128x128', when: busy(128, 2) },
+  { variant: 'tile_128x128', when: filled(128, 2) },
   { variant: 'tile_64x64', when: busy(64, 2) },
-  { variant: 'sliced_128x128', when: busy(128, 1 / SLICES) },
+  { variant: 'sliced_128x128', when: filled(128, 1 / SLICES) },
   { variant: 'sliced_64x64', when: () => true },
-  { variant: 'ragged_tile_128x128', when: busy(128, 2) },
+  { variant: 'ragged_tile_128x128', when: filled(128, 2) },
   { variant: 'ragged_tile_64x64', when: busy(64, 2) },
-  { variant: 'ragged_sliced_128x128', when: busy(128, 1 / SLICES) },
+  { variant: 'ragged_sliced_128x128', when: filled(128, 1 / SLICES) },
   { variant: 'ragged_sliced_64x64', when: () => true },
   { variant: 'ragged_tile_64x64', when: () => true },
 ];

@@ -1,7 +1,7 @@
 /**
  * Plan. Every format in both directions and by row index, against the oracle on every backend. The words are drawn, so every bit pattern
  * that a format allows comes up: halves from subnormal to 2, q = -127..127 and -7..7, scales from 2^-20 on. One axis at a time
- * around a control: rows on both sides of the few-rows paths (4) and of the blocks (6, 12, 36, 64, 288); columns around 8, 64; depth around the
+ * around a control: rows on both sides of the few-rows paths (4) and of the blocks (6, 12, 64, 288); columns around 8, 64; depth around the
  * padding (4, 8, 32), 16 and 256. Columns of a wider matrix: neighbours stay as they were. Bias, accumulate, c left unread. Epilogues with an
  * auxiliary operand after these, bit for bit the separate kernels; it is not read (NaN) where there is none.
  * Variants: the shapes of their tiles, infinities and NaN, where ordered bit for bit the default's; on hardware they spread the products of decoding over the device.
@@ -137,6 +137,8 @@ test('on hardware the products of decoding are spread over many workgroups', () 
   expect(pick(8, 128, 896)).toBe('staged_8x8 16');
   expect(pick(16, 4864, 896)).toBe('staged_8x32 304');
   expect(pick(64, 4864, 896)).toBe('staged_32x32 304');
+  expect(pick(8, 151936, 896)).toBe('staged_8x32 4748'); // the head
+  expect(pick(64, 151936, 896)).toBe('tile_64x64 2374');
   expect(pick(1900, 896, 896)).toBe('tile_64x64 420');
   expect(pick(4, 896, 896)).toBe('default 112');
   expect(pick(8, 896, 896, true)).toBe('default 14');

@@ -1,4 +1,4 @@
-import { BLOCKS, busy } from '../common/blocks.ts';
+import { BLOCKS, filled } from '../common/blocks.ts';
 import { MATRICES, sizedName, sizeFor, type TileSize, tileBytes, tileOf } from '../common/matrices.ts';
 import {
   type AdapterFacts,
@@ -111,8 +111,8 @@ function choice(form: Form, dtype: WeightType): Required<Pick<KernelEntry, 'vari
   const onUnits = form === 'nn' && dtype === 'f16';
   const when = (rule: (s: Outputs) => boolean) => (s: Shape) => rule(outputsOf(form, s));
   const tiled: readonly Rule[] = [
-    { variant: 'tile_128x128', when: when(busy(128, 2)) },
-    { variant: 'tile_64x64', when: form === 'nt' ? busy(64) : () => true },
+    { variant: 'tile_128x128', when: when(filled(128, 2)) },
+    { variant: 'tile_64x64', when: form === 'nt' ? filled(64) : () => true },
   ];
   return {
     variants: [
