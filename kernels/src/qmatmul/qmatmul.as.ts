@@ -1,7 +1,8 @@
 // Products with a frozen matrix W (N, K) of 32-bit words, and its rows by index; formulas in qmatmul.wgsl, layouts in format.ts.
 // A work item is up to MB rows x NC columns of c. KC steps of the sum at a time, its part of W is dequantised and laid into panels of 8
-// columns in the thread's own scratch (64 KiB, L2), 12 rows of A at a time into another, for the inner block of common/matmul_block.as.ts. No f32 copy of W exists beyond that. Few rows of NT: rows of W are dequantised (8 KiB) and multiplied where
-// they lie. Every export serves every format, and qmatmul both forms: their numbers are its last arguments before lo and hi.
+// columns in the thread's own scratch (64 KiB, L2), 12 rows of A at a time into another, for the inner block of
+// common/matmul_block.as.ts. No f32 copy of W exists beyond that. Few rows of NT: a row of W is dequantised at a time (1 KiB) and multiplied
+// where it lies. Every export serves every format, and qmatmul both forms: their numbers are its last arguments before lo and hi.
 import { finish } from '../common/epilogue.as';
 import { block, BLOCK_SCRATCH, KC, MR, pack_rows, put1, WA, WB } from '../common/matmul_block.as';
 import { fma4, halves4, hsum4, TLS } from '../common/simd.as';
