@@ -50,8 +50,9 @@ export async function measure(
   const timed = parties.map(({ runs }) => runs.filter((r) => r.lane)).filter((runs) => runs.length > 0);
   const settleMs = timed.flat().length > 1 ? SETTLE_MS : 0;
   const done = new Set<readonly Running[]>();
-  const noisy = () =>
-    parties.some(({ provider, runs }) => !provider.peer && runs.some(({ wall }) => wall.length > 0 && summary(wall).spread > NOISY));
+  const ours = new Set(parties.filter(({ provider }) => !provider.peer).flatMap(({ runs }) => runs));
+  const isNoisy = (run: Running) => ours.has(run) && run.wall.length > 0 && summary(run.wall).spread > NOISY;
+  const noisy = () => timed.some((runs) => !done.has(runs) && runs.some(isNoisy));
   for (let round = 0; round < budget.rounds || (round < budget.mostRounds && noisy()); round++) {
     for (let i = 0; i < timed.length; i++) {
       const runs = timed[(i + round) % timed.length];

@@ -9,7 +9,7 @@ const WA = 12;
 const NC = 256;
 const PACK_K = 32;
 const STRIP = 32;
-/** Multiply-adds that a thread takes at a time, about 10 us of them: so many tiles as have them, else the last ones leave the others idle. */
+/** Multiply-adds that a thread takes at a time, about 10 us of them (what is stored counts as eight): so many tiles as have them, else the last ones leave the others idle. */
 const GRAIN = 2 ** 18;
 /**
  * Rows up to which WebAssembly reads B in place (N 704, K 256, relaxed): 2 x 4 dot products of NT give 38-41 GFLOP/s where the packed
@@ -50,7 +50,7 @@ function entry(form: Form): KernelEntry {
       {
         export: `matmul_${form}`,
         work: (s: Shape) => (direct(s) ? 0 : s.batch * ceilDiv(s.m, WA) * ceilDiv(s.n, NC)),
-        grain: ({ n, k }: Shape) => ceilDiv(GRAIN, WA * Math.min(n, NC) * Math.max(1, k)),
+        grain: ({ n, k }: Shape) => ceilDiv(GRAIN, WA * Math.min(n, NC) * Math.max(8, k)),
       },
       { export: `matmul_${form}_direct`, work: (s: Shape) => (direct(s) ? s.batch * ceilDiv(s.n, STRIP) : 0) },
     ],
