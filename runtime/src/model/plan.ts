@@ -12,7 +12,7 @@ import { matrixBytes } from '../stored.ts';
 import { alignUp, sizeOf } from '../tensor.ts';
 import { ModelConfigError, type TransformerConfig } from './config.ts';
 import { type LoraConfig, loraParams, loraPaths } from './lora.ts';
-import { fusionOf, transformerParams } from './transformer_weights.ts';
+import { type Fusion, fusionOf, transformerParams } from './transformer_weights.ts';
 
 /** What is generated at a time: prompts, what goes on from each of them, and the lengths. */
 export interface Generation {
@@ -152,7 +152,7 @@ export function planMemory(c: TransformerConfig, work: Workload, memory = Number
     { name: 'logits', bytes: F32 * logitsBuffer(c, work), how: `${count(c.vocab_size)} x 4 for each row of a chunk, or of a batch` },
     { name: 'rotary table', bytes: F32 * rotary, how: 'one buffer' },
     { name: 'KV cache', bytes: cache.least / (2 * c.num_hidden_layers), how: `keys of one layer, ${cache.uncut}` },
-    { name: 'activations', bytes: F32 * work.tokensPerPass * c.intermediate_size, how: 'one layer of the MLP' },
+    { name: 'activations', bytes: F32 * work.tokensPerPass * widest(c, work), how: 'the widest of a layer' },
   ];
   return {
     lines,
@@ -220,10 +220,19 @@ const logitsBuffer = (c: TransformerConfig, work: Workload): number =>
 /** Whether products with the model's matrices pack a copy of them: those of another dtype than f32 are unpacked tile by tile. */
 const packs = ({ packing, dtype = 'f32' }: Workload): boolean => packing && dtype === 'f32';
 
-/** A fused projection holds the values too, which attention takes from a tensor of their own. */
-function copiesOfValues(c: TransformerConfig, { lora, dtype = 'f32', packing }: Pick<Workload, 'lora' | 'dtype' | 'packing'>): 0 | 1 {
+function fusionIn(c: TransformerConfig, { lora, dtype = 'f32', packing }: Pick<Workload, 'lora' | 'dtype' | 'packing'>): Fusion {
   const adapted = lora ? loraPaths(transformerParams(c), lora).map(({ path }) => path) : [];
-  return fusionOf(c, dtype, packing ? 'wasm' : 'webgpu', adapted).qkv ? 1 : 0;
+  return fusionOf(c, dtype, packing ? 'wasm' : 'webgpu', adapted);
+}
+
+/** A fused projection holds the values too, which attention takes from a tensor of their own. */
+const copiesOfValues = (c: TransformerConfig, work: Pick<Workload, 'lora' | 'dtype' | 'packing'>): 0 | 1 => (fusionIn(c, work).qkv ? 1 : 0);
+
+/** Elements of the widest activation of a token: of the MLP, whose gate and up are one tensor where they are one product, or queries, keys and values. */
+function widest(c: TransformerConfig, work: Workload): number {
+  const { qkv, gateUp } = fusionIn(c, work);
+  const heads = c.num_attention_heads + (qkv ? 2 * c.num_key_value_heads : 0);
+  return Math.max((gateUp ? 2 : 1) * c.intermediate_size, heads * c.head_dim);
 }
 
 /** What the tape holds at the end of the forward pass, and the most that the backward pass needs beside it. */
