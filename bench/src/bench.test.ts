@@ -196,6 +196,25 @@ test('a noisy case of ours has more rounds where the budget lets it', async () =
   expect(await rounds((played) => 1 + (played % 2), true)).toBe(4);
 });
 
+test('a peer that dies in a round is reported, ours is measured; ours that fails ends the run', async () => {
+  const c = cases.find((x) => titleOf(x) === 'matmul/nn/f32/64x64x64') as BenchCase;
+  const dies = (peer: boolean): Provider => {
+    const provider = scripted([], () => 99);
+    let played = 0;
+    const round = async () => {
+      if (played++ > 0) throw new Error('its process ended with SIGKILL');
+      return { wall: [1], device: [] };
+    };
+    const place: Provider['place'] = async (x, inputs) => ({ ...((await provider.place(x, inputs)) as Lane), round });
+    return { ...provider, name: 'dies', place, peer };
+  };
+  const [own, peer] = await measure(c, [scripted([], () => 99), dies(true)], { ...QUICK, rounds: 3 });
+  expect(own.time?.count).toBe(3);
+  expect(peer).toMatchObject({ verdict: { wrong: 'does not run: its process ended with SIGKILL' }, probes: [] });
+  expect(peer.time).toBeUndefined();
+  await expect(measure(c, [dies(false)], { ...QUICK, rounds: 3 })).rejects.toThrow('its process ended with SIGKILL');
+});
+
 test('of a large product some rows are checked, all columns of them; it is left out on CPUs', async () => {
   const c = largeProduct(128);
   const run = async (row: number) => {

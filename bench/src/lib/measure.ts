@@ -50,19 +50,27 @@ export async function measure(
   const timed = parties.map(({ runs }) => runs.filter((r) => r.lane)).filter((runs) => runs.length > 0);
   const settleMs = timed.flat().length > 1 ? SETTLE_MS : 0;
   const done = new Set<readonly Running[]>();
+  const failed = new Map<Running, Verdict>();
   const ours = new Set(parties.filter(({ provider }) => !provider.peer).flatMap(({ runs }) => runs));
   const isNoisy = (run: Running) => ours.has(run) && run.wall.length > 0 && summary(run.wall).spread > NOISY;
   const noisy = () => timed.some((runs) => !done.has(runs) && runs.some(isNoisy));
   for (let round = 0; round < budget.rounds || (round < budget.mostRounds && noisy()); round++) {
     for (let i = 0; i < timed.length; i++) {
       const runs = timed[(i + round) % timed.length];
-      if (!done.has(runs) && !(await playRound(runs, round, settleMs))) done.add(runs);
+      if (done.has(runs)) continue;
+      try {
+        if (!(await playRound(runs, round, settleMs))) done.add(runs);
+      } catch (error) {
+        if (ours.has(runs[0])) throw error;
+        failed.set(runs[0], doesNotRun(error));
+        done.add(runs);
+      }
     }
   }
-  for (const { lane } of timed.flat()) await lane?.free();
+  for (const run of timed.flat()) if (!failed.has(run)) await run.lane?.free();
   return parties.map(({ provider, runs: [own, ...probes] }) => ({
     provider,
-    ...resultOf(own),
+    ...(failed.has(own) ? { verdict: failed.get(own) as Verdict } : resultOf(own)),
     probes: probes.map((p) => ({ case: p.case, ...resultOf(p) })),
   }));
 }
@@ -98,8 +106,7 @@ async function place(
       parties.push({ provider, runs });
     } catch (error) {
       if (!provider.peer) throw error;
-      const verdict = { relErr: Number.NaN, wrong: `does not run: ${(error as Error).message}` };
-      parties.push({ provider, runs: [{ case: c, verdict, wall: [], device: [] }] });
+      parties.push({ provider, runs: [{ case: c, verdict: doesNotRun(error), wall: [], device: [] }] });
     }
   }
   return parties;
@@ -132,6 +139,8 @@ async function playRound(runs: readonly Running[], round: number, settleMs: numb
   }
   return true;
 }
+
+const doesNotRun = (error: unknown): Verdict => ({ relErr: Number.NaN, wrong: `does not run: ${(error as Error).message}` });
 
 const resultOf = ({ verdict, wall, device }: Running): Result => ({
   verdict,
