@@ -12,6 +12,8 @@ export class PeersMissing extends Error {}
 export interface OpenPeers {
   readonly providers: readonly PeerProvider[];
   readonly status: readonly PeerStatus[];
+  /** The run was over before they were. */
+  readonly notStarted: readonly PeerName[];
 }
 
 /**
@@ -33,10 +35,14 @@ export async function openPeers(
   }
   const providers: PeerProvider[] = [];
   const status: PeerStatus[] = [];
+  const notStarted: PeerName[] = [];
   for (const name of chosen) {
     try {
       const started = await stop.begin(() => startPeer(name, gpu === 'webgpu-software'));
-      if (!started) break;
+      if (!started) {
+        notStarted.push(name);
+        continue;
+      }
       providers.push(...started.providers);
       status.push({ name, version: started.version, failed: null });
       print(`peer ${name} ${started.version}: ${started.providers.map((p) => `${p.name} on ${p.adapter}`).join(', ')}`);
@@ -46,5 +52,5 @@ export async function openPeers(
       print(`peer ${name}: does not load: ${failed}`);
     }
   }
-  return { providers, status };
+  return { providers, status, notStarted };
 }
