@@ -1,5 +1,5 @@
 /** Sizes of common/block_tile.wgsl that products take on hardware. */
-import { BUSY, tiles } from './staged.ts';
+import { BUSY, type Product, tiles } from './staged.ts';
 
 export interface Block {
   readonly rows: number;
@@ -22,11 +22,11 @@ export const BLOCKS: readonly Block[] = [block(128, 2, 2, 16), block(64, 2, 1, 3
 /** Whether tiles of `side` x `side` are `times` as many as keep a GPU busy. */
 export const busy =
   (side: number, times = 1) =>
-  (s: { m: number; n: number; k: number; batch?: number }): boolean =>
+  (s: Product): boolean =>
     tiles(side, side)(s) >= times * BUSY;
 
 /** That, and no tile more than half idle, as few rows would leave it. */
 export const filled =
   (side: number, times = 1) =>
-  (s: { m: number; n: number; k: number; batch?: number }): boolean =>
+  (s: Product): boolean =>
     2 * Math.min(s.m, s.n) > side && busy(side, times)(s);
