@@ -71,6 +71,7 @@ interface WorkLane {
   readonly who: Who;
   readonly relErr: number;
   readonly wrong: string | null;
+  readonly peer: boolean;
   /** Undefined: wrong, not to be timed. */
   readonly next?: () => Promise<readonly number[]>;
   /** Of a training step that is right, on WebGPU. */
@@ -121,17 +122,33 @@ async function timed(
     const lane = w.job && (await peerLane(w.job, peer, want, run));
     if (lane) lanes.push(lane);
   }
+  const failed = new Map<WorkLane, WorkLane>();
   for (let r = 0; r < run.budget.rounds; r++) {
     for (let i = 0; i < lanes.length; i++) {
       const lane = lanes[(i + r) % lanes.length];
-      if (!lane.next) continue;
+      if (!lane.next || failed.has(lane)) continue;
       if (run.heat && isHardware(lane.who)) await run.heat();
-      lane.wall.push(...(await lane.next()));
+      try {
+        lane.wall.push(...(await lane.next()));
+      } catch (error) {
+        if (!lane.peer) throw error;
+        failed.set(lane, failedLane(lane.who, error));
+      }
     }
   }
-  for (const lane of lanes) await lane.free();
-  return lanes;
+  for (const lane of lanes) if (!failed.has(lane)) await lane.free();
+  return lanes.map((lane) => failed.get(lane) ?? lane);
 }
+
+/** Of a peer that threw. */
+const failedLane = (who: Who, error: unknown): WorkLane => ({
+  who,
+  relErr: Number.NaN,
+  wrong: `does not run: ${(error as Error).message}`,
+  peer: true,
+  free() {},
+  wall: [],
+});
 
 const verdict = (relErr: number) =>
   relErr <= MAX_REL_ERR ? null : `relative RMS error ${relErr.toExponential(2)}, at most ${MAX_REL_ERR}`;
@@ -154,6 +171,7 @@ async function ownLane(
     who: { provider: name, backend: backend.kind, adapter: backend.info.adapter, threads: backend.info.threads, floor: floors[name] },
     relErr,
     wrong,
+    peer: false,
     next: round && (async () => (await round()).wall),
     counts,
     free: () => placed.free(),
@@ -181,12 +199,13 @@ async function peerLane(
       who,
       relErr,
       wrong,
+      peer: true,
       next: wrong === null ? async () => (await lane.round()).wall : undefined,
       free: () => lane.free(),
       wall: [],
     };
   } catch (error) {
-    return { who, relErr: Number.NaN, wrong: `does not run: ${(error as Error).message}`, free() {}, wall: [] };
+    return failedLane(who, error);
   }
 }
 

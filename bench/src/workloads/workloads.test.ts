@@ -1,12 +1,15 @@
 /**
  * Plan. Each workload at a small size on WebAssembly, the search also on the software adapter (the policy takes minutes there): right against the reference device, timed, its rate and
- * flops belonging to its time. A run that is over leaves it. Work for GPUs is left out on CPUs; its own reference is the f64 one's. One that computes something else on the device than on the reference is wrong and not timed.
+ * flops belonging to its time. A run that is over leaves it. A peer that dies in a round does not end it. Work for GPUs is left out on CPUs; its own reference is the f64 one's. One that computes something else on the device than on the reference is wrong and not timed.
  */
+import type { HostArray } from '@eagrl/kernels';
 import { type Backend, openDevice } from '@eagrl/runtime';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { relativeRms } from '../lib/check.ts';
+import type { Lane } from '../lib/provider.ts';
 import { Stop } from '../lib/stop.ts';
 import { QUICK } from '../lib/time.ts';
+import type { PeerProvider } from '../peers/process.ts';
 import { decoderStep, largeDecoderStep } from './decoder.ts';
 import { decode, prefill, searchWave, trainingStep } from './policy.ts';
 import { runWorkloads, titleOf, type Workload } from './workload.ts';
@@ -24,13 +27,19 @@ afterAll(async () => {
 const small = { batch: 1, tokens: 16, hidden: 64, heads: 2, mlp: 96, vocab: 40, layers: 2 };
 const large = largeDecoderStep(small, 'small');
 
-async function run(w: Workload, names: readonly string[], on: ReadonlyMap<string, Backend> = backends, stop?: Stop) {
+async function run(
+  w: Workload,
+  names: readonly string[],
+  on: ReadonlyMap<string, Backend> = backends,
+  stop?: Stop,
+  peers: readonly PeerProvider[] = [],
+) {
   const lines: string[] = [];
-  const budget = { ...QUICK, rounds: 1 };
+  const budget = { ...QUICK, rounds: peers.length > 0 ? 3 : 1 };
   const floors = { wasm: { copies: [], gflops: 40 }, webgpu: { copies: [], gflops: 2 } };
   const outcome = await runWorkloads([w], {
     backends: new Map([...on].filter(([name]) => names.includes(name))),
-    peers: [],
+    peers,
     wanted: () => true,
     floors,
     budget,
@@ -108,6 +117,38 @@ test('the figures of a large step are those of the f64 reference, to f32', async
   const [want, got] = [await placed.result(), (await large.reference?.()) ?? []];
   expect(got).toHaveLength(1 + 1 + small.layers + 1);
   expect(relativeRms(got, want)).toBeLessThan(1e-5);
+});
+
+test('a peer that dies in a round is a row that says so, and the others are measured', async () => {
+  const w = decoderStep();
+  const losses = await (await w.place(await openDevice({ device: 'reference' }))).result();
+  let played = 0;
+  const lane: Lane = {
+    outputs: async () => ({ losses: Float64Array.from(losses) as unknown as HostArray }),
+    prepare: async () => {},
+    round: async () => {
+      if (played++ > 0) throw new Error('its process ended with SIGKILL');
+      return { wall: [1], device: [] };
+    },
+    free: () => Promise.reject(new Error('not to be asked')),
+  };
+  const peer = {
+    name: 'dies',
+    backend: 'wasm',
+    adapter: 'x',
+    threads: 1,
+    floorOf: undefined,
+    peer: true,
+    place: async () => undefined,
+    placeJob: async () => lane,
+    close: async () => {},
+  } satisfies PeerProvider;
+  const { rows } = await run(w, ['wasm'], backends, undefined, [peer]);
+  expect(rows).toMatchObject([
+    { provider: 'wasm', wrong: null },
+    { provider: 'dies', wrong: 'does not run: its process ended with SIGKILL', samples: 0, median_ms: null },
+  ]);
+  expect(rows[0].samples).toBeGreaterThanOrEqual(3);
 });
 
 test('a workload that is off its reference is not timed', async () => {
