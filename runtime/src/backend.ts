@@ -45,6 +45,8 @@ export interface BackendStats {
   submits: number;
   /** Device buffers created since the start; constant once a training loop is warm. */
   buffersCreated: number;
+  /** webgpu: variants of entry points compiled since the start. */
+  compiled: number;
 }
 
 /**
@@ -71,6 +73,13 @@ export interface Recording {
   replay(flops?: number): boolean;
   /** Gives back the memory that the work took for itself. */
   destroy(): void;
+}
+
+/** What a dispatch would run, its memory left open. */
+export interface Launch {
+  readonly spec: KernelSpec;
+  readonly entry: string;
+  readonly params: Params;
 }
 
 /**
@@ -102,8 +111,11 @@ export interface Backend {
   /** Hands queued work to the device; `read` and `sync` do it too. */
   flush(): void;
   sync(): Promise<void>;
-  /** Compiles entry points ahead of use. */
-  prepare(kernels: readonly KernelSpec[]): Promise<void>;
+  /**
+   * Compiles ahead of use: of a kernel all that its rules may pick here, of a launch what they pick for its params (`compileAhead` finds launches).
+   * @throws DeviceError with the compiler's message when one does not compile.
+   */
+  prepare(what: readonly (KernelSpec | Launch)[]): Promise<void>;
   /**
    * webgpu where the adapter has timestamp-query: milliseconds of device time from the start of the first dispatch that `work` queues
    * to the end of the last. What was queued before is handed over first and not counted.

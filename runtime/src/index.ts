@@ -1,7 +1,19 @@
 export { WEIGHT_TYPES, type WeightType } from '@eagrl/kernels';
 export { adapterName, isSoftwareName } from './backend/adapter.ts';
 export { ReferenceBackend } from './backend/reference.ts';
-export type { Backend, BackendKind, BackendStats, DeviceBuffer, DeviceInfo, HostData, Recording, Slice, Variants } from './backend.ts';
+export { compileAhead } from './backend/rehearsal.ts';
+export type {
+  Backend,
+  BackendKind,
+  BackendStats,
+  DeviceBuffer,
+  DeviceInfo,
+  HostData,
+  Launch,
+  Recording,
+  Slice,
+  Variants,
+} from './backend.ts';
 export { SLICE_ALIGN } from './backend.ts';
 export { Context } from './context.ts';
 export type { ProfileRow } from './debug.ts';

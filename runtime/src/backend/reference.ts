@@ -19,7 +19,16 @@ export class ReferenceBackend implements Backend {
     maxBufferBytes: 2 ** 33,
     maxBindingBytes: 2 ** 33,
   };
-  readonly stats: BackendStats = { liveBytes: 0, peakBytes: 0, pooledBytes: 0, dispatches: 0, flops: 0, submits: 0, buffersCreated: 0 };
+  readonly stats: BackendStats = {
+    liveBytes: 0,
+    peakBytes: 0,
+    pooledBytes: 0,
+    dispatches: 0,
+    flops: 0,
+    submits: 0,
+    buffersCreated: 0,
+    compiled: 0,
+  };
   /** Never resolves: nothing can be lost. */
   readonly lost = new Promise<string>(() => {});
   readonly #debug: number;

@@ -1,6 +1,6 @@
 /** WebAssembly SIMD on all cores: one shared memory holds every buffer, a pool of threads splits each kernel's work items. */
 import { type KernelEntry, type KernelSpec, type Params, phasesOf, TLS_BYTES, wasmModule } from '@eagrl/kernels';
-import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice } from '../backend.ts';
+import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Launch, Slice } from '../backend.ts';
 import { type DispatchLog, Profile, type ProfileRow, reportDispatch, type Switches, scan, validation } from '../debug.ts';
 import { DeviceError } from '../errors.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -102,6 +102,7 @@ export class WasmBackend implements Backend {
       dispatches: 0,
       flops: 0,
       submits: 0,
+      compiled: 0,
       get liveBytes() {
         return heap.liveBytes;
       },
@@ -197,8 +198,11 @@ export class WasmBackend implements Backend {
     this.#checkAlive();
   }
 
-  async prepare(kernels: readonly KernelSpec[]): Promise<void> {
-    for (const spec of kernels) for (const name of Object.keys(spec.entries)) this.#load(spec, name);
+  async prepare(what: readonly (KernelSpec | Launch)[]): Promise<void> {
+    for (const one of what) {
+      if ('params' in one) this.#load(one.spec, one.entry);
+      else for (const name of Object.keys(one.entries)) this.#load(one, name);
+    }
   }
 
   /** Time per entry point since the device was opened, longest first. */

@@ -5,12 +5,13 @@ import {
   type KernelEntry,
   type KernelSpec,
   type Params,
+  pickable,
   pickVariant,
   SUBGROUP_MATRIX,
   subgroupMatrixOf,
   writeParams,
 } from '@eagrl/kernels';
-import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Recording, Slice, Variants } from '../backend.ts';
+import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Launch, Recording, Slice, Variants } from '../backend.ts';
 import { type DispatchLog, reportDispatch, type Switches, scan } from '../debug.ts';
 import { DeviceError } from '../errors.ts';
 import { adapterName, isSoftware } from './adapter.ts';
@@ -149,6 +150,7 @@ export class WebgpuBackend implements Backend {
     if (switches.debug < 2) this.record = (work) => this.#record(work);
     const pool = this.#pool;
     const staging = this.#staging;
+    const pipelines = this.#pipelines;
     this.stats = {
       liveBytes: 0,
       peakBytes: 0,
@@ -160,6 +162,9 @@ export class WebgpuBackend implements Backend {
       },
       get buffersCreated() {
         return pool.created;
+      },
+      get compiled() {
+        return pipelines.compiled;
       },
     };
     this.info = {
@@ -484,10 +489,17 @@ export class WebgpuBackend implements Backend {
     return Number(last - first) / 1e6;
   }
 
-  async prepare(kernels: readonly KernelSpec[]): Promise<void> {
+  async prepare(what: readonly (KernelSpec | Launch)[]): Promise<void> {
     this.#checkAlive();
+    const wanted = what.flatMap((one) => {
+      if ('params' in one)
+        return [{ spec: one.spec, name: one.entry, variant: this.#pick(one.spec.entries[one.entry], one.entry, one.params) }];
+      return Object.entries(one.entries).flatMap(([name, entry]) =>
+        pickable(entry, this.#adapter).map((variant) => ({ spec: one, name, variant })),
+      );
+    });
     try {
-      await this.#pipelines.prepare(kernels);
+      await this.#pipelines.prepare(wanted);
     } catch (error) {
       throw new DeviceError(`webgpu: a kernel does not compile: ${(error as Error).message}`);
     }

@@ -1,14 +1,5 @@
 /** Compiled variants of one GPUDevice's entry points, with layouts made from the spec. */
-import {
-  type AdapterFacts,
-  bindingLayout,
-  type KernelEntry,
-  type KernelSpec,
-  paramBytes,
-  pickable,
-  type Variant,
-  variantOf,
-} from '@eagrl/kernels';
+import { type AdapterFacts, bindingLayout, type KernelEntry, type KernelSpec, paramBytes, type Variant, variantOf } from '@eagrl/kernels';
 
 export interface Pipeline {
   readonly entry: KernelEntry;
@@ -21,6 +12,13 @@ export interface Pipeline {
   readonly paramBytes: number;
   /** Small number that stands for entry and variant in cache keys. */
   readonly key: number;
+}
+
+/** A variant of an entry point. */
+export interface Wanted {
+  readonly spec: KernelSpec;
+  readonly name: string;
+  readonly variant: string;
 }
 
 interface Described {
@@ -42,6 +40,11 @@ export class Pipelines {
     this.#adapter = adapter;
   }
 
+  /** Variants compiled so far. */
+  get compiled(): number {
+    return this.#nextKey;
+  }
+
   /** The pipelines of a variant, compiled now if `prepare` has not done it. */
   get(spec: KernelSpec, name: string, variant: string): Pipeline {
     const known = this.#ready.get(spec.entries[name])?.get(variant);
@@ -56,18 +59,11 @@ export class Pipelines {
   }
 
   /**
-   * Compiles what is missing: each entry's own WGSL and the variants that its rules may pick here. A shader error is held
-   * here and does not take the device down.
+   * Compiles what is missing of `wanted`. A shader error is held here and does not take the device down.
    * @throws Error with the kernel's name and the compiler's message and line.
    */
-  async prepare(kernels: readonly KernelSpec[]): Promise<void> {
-    const missing = kernels.flatMap((spec) =>
-      Object.entries(spec.entries).flatMap(([name, entry]) =>
-        pickable(entry, this.#adapter)
-          .filter((variant) => !this.#ready.get(entry)?.has(variant))
-          .map((variant) => ({ spec, name, variant })),
-      ),
-    );
+  async prepare(wanted: readonly Wanted[]): Promise<void> {
+    const missing = wanted.filter(({ spec, name, variant }) => !this.#ready.get(spec.entries[name])?.has(variant));
     // All modules first: a pipeline of a broken one would only say that it is broken.
     const described = await Promise.all(
       missing.map(async ({ spec, name, variant }) => ({ spec, name, made: await this.#valid(() => this.#describe(spec, name, variant)) })),
