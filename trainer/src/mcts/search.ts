@@ -6,7 +6,7 @@
  * A node's reward: inner = w * P("Yes": is this sub-question useful?) + (1 - w) * P("Yes": is this answer correct?), both read from the
  * policy's own logits, w = usefulness_weight; terminal = R of the paper with the true label (training patients only).
  */
-import { branchedBlocks, type SeqId } from '@eagrl/runtime';
+import { type Backend, branchedBlocks, type SeqId } from '@eagrl/runtime';
 import { type Policy, type SamplingOptions, tagStops } from '../policy.ts';
 import { parseAnswer, parseSteps } from '../text/answer.ts';
 import { CORRECT_QUESTION, probeTokens, usefulProbe } from '../text/probe.ts';
@@ -123,8 +123,7 @@ async function searchTogether(
   scoreTerminals: ScoreTerminals,
 ): Promise<SearchTree[]> {
   const { engine } = policy;
-  const maxNodes = 1 + config.num_simulations * config.max_depth * config.num_children;
-  const forest = new Forest(policy.backend, cases.length, maxNodes, config.max_depth);
+  const forest = forestOf(policy.backend, cases.length, config);
   const roots = engine.open(cases.map((c) => c.prompt));
   const live: Live[] = cases.map((c, i) => ({
     tree: { id: c.id, nodes: [rootNode()] },
@@ -164,6 +163,20 @@ async function searchTogether(
     for (const l of live) for (const seq of l.seqs) engine.release(seq);
     forest.free();
   }
+}
+
+const forestOf = (backend: Backend, trees: number, config: SearchConfig): Forest =>
+  new Forest(backend, trees, 1 + config.num_simulations * config.max_depth * config.num_children, config.max_depth);
+
+/** A selection and a back-up in as many trees, on a device that computes nothing. */
+export async function rehearseForest(backend: Backend, trees: number, config: SearchConfig): Promise<void> {
+  const forest = forestOf(backend, trees, config);
+  await forest.backup(
+    await forest.select(
+      Array.from({ length: trees }, () => true),
+      config.exploration,
+    ),
+  );
 }
 
 const rootNode = (): SearchNode => ({

@@ -20,6 +20,7 @@ import type { ChatMessage } from '../text/chat.ts';
 import { TextStream } from '../text/text_stream.ts';
 import { ConfigError } from '../util/errors.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
+import { ahead } from './ahead.ts';
 
 export interface ChatSettings extends EngineSampling {
   /** Tokens of one answer at most. */
@@ -196,6 +197,9 @@ export async function withChat<T>(options: ChatOptions, talk: (session: ChatSess
     checkFits(plan, backend.info);
     const policy = loadPolicy(new Context(backend), { ...source, cacheBytes: plan.cacheBytes }, adapter?.lora, options.dtype);
     if (adapter) loadAdapter(policy, adapter);
+    await ahead(policy, (shadow) =>
+      new ChatSession(shadow, { ...settings, maxNewTokens: 1 }).reply('Hello.', () => {}, new AbortController().signal),
+    );
     const session = new ChatSession(policy, settings);
     const weights = transformerParams(config).reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0);
     const { model_type: family, max_position_embeddings: context } = config;

@@ -6,15 +6,17 @@
  * Kept: search statistics, reward, filter. Ours where the paper is silent: learning rates, epochs (trainer/PAPER.md).
  * Command: eagrl mcts --config configs/demo.yaml, then eagrl sft --config configs/demo.yaml
  */
-import type { PromptGroup } from '@eagrl/runtime';
+import type { Backend, PromptGroup } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import { Rng } from '../data/rng.ts';
 import { type FilterCounts, filterTrajectories, type Trajectory } from '../mcts/filter.ts';
-import { type SearchTree, search } from '../mcts/search.ts';
+import { rehearseForest, type ScoreTerminals, type SearchTree, search } from '../mcts/search.ts';
 import { type Policy, promptTokens } from '../policy.ts';
-import type { Task } from '../tasks/task.ts';
+import type { Example, Task } from '../tasks/task.ts';
+import { parseAnswer } from '../text/answer.ts';
 import { ConfigError } from '../util/errors.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
+import { ahead, rehearseGeneration } from './ahead.ts';
 import type { ExpertFeatures } from './evaluate.ts';
 import type { Journal } from './journal.ts';
 import { scoreAnswersOnDevice } from './score.ts';
@@ -62,30 +64,38 @@ export async function collectTrees({ policy, task, expertFeatures, config, run, 
   const size = config.mcts.batch_size;
   const streams = config.mcts.num_simulations * config.mcts.max_depth * config.mcts.num_children;
   const trees: SearchTree[] = [];
+  const sampling = { temperature: config.mcts.temperature, topP: config.mcts.top_p, topK: 0 };
+  const examplesAt = (at: number) => cases.slice(at, at + size).map((i) => ({ index: i, ...task.getExample('train', i) }));
+  const scoring =
+    (backend: Backend, examples: readonly Pick<Example, 'id' | 'label'>[]): ScoreTerminals =>
+    (items) => {
+      const rows = items.map(({ case: at, answer }) => ({ label: examples[at].label, answer, expert: expertFeatures[examples[at].id] }));
+      return scoreAnswersOnDevice(backend, task.cohort.features, rows, config.reward);
+    };
+  const compile = () =>
+    ahead(policy, async (shadow) => {
+      const examples = examplesAt(0);
+      await rehearseForest(shadow.backend, examples.length, config.mcts);
+      await scoring(shadow.backend, examples)([{ case: 0, answer: parseAnswer('') }]);
+      const lengths = examples.map(({ prompt }) => promptTokens(policy, prompt).length);
+      await rehearseGeneration(shadow, lengths, config.mcts.num_children, sampling, true);
+    });
+  let compiled: Promise<void> | undefined;
   for (let at = 0; at < cases.length; at += size) {
     await yieldToEvents();
     run.signal?.throwIfAborted();
-    const examples = cases.slice(at, at + size).map((i) => ({ index: i, ...task.getExample('train', i) }));
+    const examples = examplesAt(at);
     const done = at + examples.length;
     const batch = await journal.once(`mcts-${done}`, async (): Promise<SearchedBatch> => {
+      await (compiled ??= compile());
       const started = performance.now();
       const found = await search(
         policy,
         examples.map((e) => ({ id: e.id, prompt: promptTokens(policy, e.prompt), stream: e.index * streams })),
         config.mcts,
-        { temperature: config.mcts.temperature, topP: config.mcts.top_p, topK: 0 },
+        sampling,
         config.seed,
-        (items) =>
-          scoreAnswersOnDevice(
-            policy.backend,
-            task.cohort.features,
-            items.map((item) => ({
-              label: examples[item.case].label,
-              answer: item.answer,
-              expert: expertFeatures[examples[item.case].id],
-            })),
-            config.reward,
-          ),
+        scoring(policy.backend, examples),
       );
       // Logged before it is kept: a kill in between redoes both, and the resumed log drops this line.
       run.log(done, {

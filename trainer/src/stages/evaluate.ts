@@ -11,6 +11,7 @@ import type { Task } from '../tasks/task.ts';
 import { matchFeatures, parseAnswer } from '../text/answer.ts';
 import type { SplitName } from '../types.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
+import { ahead, rehearseGeneration } from './ahead.ts';
 
 /** One column per patient of the split, in its order. */
 export interface Predictions {
@@ -66,6 +67,11 @@ export async function answerSplit(
   const unread: number[] = [];
   const tokens: number[] = [];
   const perBatch = patientsAtOnce(config);
+  const sampling = { temperature: config.temperature, topK: 0, topP: config.top_p };
+  await ahead(policy, (shadow) => {
+    const asked = Array.from({ length: Math.min(perBatch, n) }, (_, i) => promptTokens(policy, task.getExample(split, i).prompt).length);
+    return rehearseGeneration(shadow, asked, config.num_samples, sampling);
+  });
   for (let at = 0; at < n; at += perBatch) {
     await yieldToEvents();
     const examples = Array.from({ length: Math.min(perBatch, n - at) }, (_, i) => task.getExample(split, at + i));
@@ -76,9 +82,7 @@ export async function answerSplit(
         numGenerations: config.num_samples,
         maxTokens: config.max_completion_length,
         ...stops,
-        temperature: config.temperature,
-        topK: 0,
-        topP: config.top_p,
+        ...sampling,
         seed,
         streams: examples.map((_, i) => (at + i) * config.num_samples),
       },

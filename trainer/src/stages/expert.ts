@@ -14,6 +14,7 @@ import { auroc } from '../metrics/classification.ts';
 import { epochBatch, stepsPerEpoch } from '../train/batches.ts';
 import type { Cohort, SplitName } from '../types.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
+import { aheadOn } from './ahead.ts';
 import type { ExpertFeatures } from './evaluate.ts';
 import type { Journal } from './journal.ts';
 import type { TrainingRun } from './train_loop.ts';
@@ -120,22 +121,33 @@ export const memberSeed = (seed: number, member: number): number => (FIRST_SEED 
 async function trainMember(ctx: Context, data: ExpertData, config: Config, member: number, run: TrainingRun): Promise<Member> {
   const c = config.expert;
   const seed = memberSeed(config.seed, member);
-  const model = createExpert(ctx, c, data.numColumns, seed);
-  const optimizer = new AdamW(model.params, { weightDecay: c.weight_decay, maxGradNorm: c.max_grad_norm });
   const { train, val } = data.split;
   const select = (places: readonly number[]) => places.map((i) => data.patients[i]);
   const labelsOf = (places: readonly number[]) => places.map((i) => data.labels[i]);
   const perEpoch = stepsPerEpoch(train.length, c.batch_size);
+  const make = (on: Context) => {
+    const model = createExpert(on, c, data.numColumns, seed);
+    return { model, optimizer: new AdamW(model.params, { weightDecay: c.weight_decay, maxGradNorm: c.max_grad_norm }) };
+  };
+  const takeStep = ({ model, optimizer }: ReturnType<typeof make>, step: number) => {
+    const places = epochBatch(seed, 'expert', train.length, c.batch_size, step).map((i) => train[i]);
+    return model.trainStep(select(places), labelsOf(places), optimizer, c.learning_rate);
+  };
+  await aheadOn(ctx.backend, async (shadow) => {
+    const shown = make(shadow);
+    await takeStep(shown, 0);
+    await shown.model.predict(select(val));
+    await shown.model.predict(data.patients);
+  });
+  const made = make(ctx);
+  const { model, optimizer } = made;
   let best = { auroc: -1, epoch: -1, weights: new Map<string, Float32Array>() };
   let epoch = 0;
   for (; epoch < c.num_epochs && epoch - best.epoch <= c.patience; epoch++) {
     await yieldToEvents();
     run.signal?.throwIfAborted();
     const losses: (ExpertLoss & { readonly gradNorm: number })[] = [];
-    for (let s = 0; s < perEpoch; s++) {
-      const places = epochBatch(seed, 'expert', train.length, c.batch_size, epoch * perEpoch + s).map((i) => train[i]);
-      losses.push(await model.trainStep(select(places), labelsOf(places), optimizer, c.learning_rate));
-    }
+    for (let s = 0; s < perEpoch; s++) losses.push(await takeStep(made, epoch * perEpoch + s));
     const { probabilities } = await model.predict(select(val));
     const score = auroc(labelsOf(val), probabilities);
     const mean = (of: (l: (typeof losses)[number]) => number) => losses.reduce((sum, l) => sum + of(l), 0) / losses.length;

@@ -6,7 +6,7 @@
  * Kept: reward, adaptive upper clip, token mean. Ours where the paper is silent: G, eps_low, rates (trainer/PAPER.md).
  * Command: eagrl rl --config configs/demo.yaml
  */
-import { clipRange as clipRangeOp, learningRate } from '@eagrl/runtime';
+import { type AdamW, clipRange as clipRangeOp, learningRate } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import { answerStops, generate, type Policy, promptTokens, type Rollout } from '../policy.ts';
 import { EQUAL_REWARDS, groupAdvantages, informativeGroups, meanAndStd } from '../rewards/advantages.ts';
@@ -16,9 +16,10 @@ import { featureTokenMask, parseAnswer } from '../text/answer.ts';
 import { promptBatch } from '../train/batches.ts';
 import { completionLogprobs } from '../train/logprobs.ts';
 import { type RlBatch, type RlStepResult, rlStep } from '../train/rl_step.ts';
+import { rehearseGeneration } from './ahead.ts';
 import type { ExpertFeatures } from './evaluate.ts';
 import { type ScoreRow, scoreAnswersOnDevice } from './score.ts';
-import { type TrainingRun, trainLoop } from './train_loop.ts';
+import { type StepReport, type TrainingRun, trainLoop } from './train_loop.ts';
 
 /** Streams per (step, prompt): room for the completions of one prompt. */
 const STREAMS_PER_PROMPT = 4096;
@@ -81,97 +82,129 @@ export async function trainRl(inputs: RlInputs): Promise<void> {
     return { id: example.id, label: example.label, tokens: promptTokens(policy, example.prompt) };
   });
   const options = { weightDecay: rl.weight_decay, maxGradNorm: rl.max_grad_norm };
-  await trainLoop(policy, run, rl.max_steps, options, async (step, optimizer) => {
-    const started = performance.now();
-    // -------------------------------------------------------------- collect and score
-    const sampled: ScoredGroup[] = [];
-    const taken: ScoredGroup[] = [];
-    let generateSeconds = 0;
-    for (let round = 0; round < Math.max(1, rl.dynamic_sampling) && taken.length < rl.prompts_per_step; round++) {
-      const { groups, seconds } = await sampleGroups(inputs, prompts, step + round * rl.max_steps, rl.prompts_per_step - taken.length);
-      generateSeconds += seconds;
-      const keep = informativeGroups(
-        groups.flatMap((g) => g.rewards),
-        rl.num_generations,
-      );
-      sampled.push(...groups);
-      taken.push(...groups.filter((_, i) => rl.dynamic_sampling === 0 || keep[i]));
-    }
-    if (taken.length === 0) {
-      run.warn(
-        `rl: every group of step ${step + 1} has equal rewards, in ${rl.dynamic_sampling} rounds of sampling; the step teaches nothing`,
-      );
-      taken.push(...sampled.slice(0, rl.prompts_per_step));
-    }
-    const owners = taken.flatMap((g) => g.rollouts.map(() => g.prompt));
-    const rollouts = taken.flatMap((g) => g.rollouts);
-    const scores = taken.flatMap((g) => g.scores);
-    const rewards = taken.flatMap((g) => g.rewards);
-    const advantages = groupAdvantages(rewards, rl.num_generations, rl.scale_rewards);
-    const clip = await clipRange(policy, rollouts, rl);
+  await trainLoop(
+    policy,
+    run,
+    rl.max_steps,
+    options,
+    (step, optimizer) => takeStep(inputs, prompts, step, optimizer),
+    (shadow, optimizer) => rehearse(inputs, prompts, shadow, optimizer),
+  );
+}
 
-    inputs.onRollouts?.(
-      step + 1,
-      rollouts.map((r, i) => ({
-        patientId: owners[i].id,
-        text: r.text,
-        numTokens: r.tokens.length,
-        parsed: scores[i].parsed,
-        reward: rewards[i],
-        classification: scores[i].classification,
-        attention: scores[i].attention,
-        advantage: advantages[i],
-        clipHigh: clip.high[i],
-      })),
+/** Tokens of a completion that is generated for show: more would launch the same. */
+const SHOWN_TOKENS = 16;
+
+/** The first step on a policy that computes nothing (ahead.ts), its completions short; no one hears of it. */
+async function rehearse(inputs: RlInputs, prompts: readonly TrainPrompt[], shadow: Policy, optimizer: AdamW): Promise<void> {
+  const { config, reference, run } = inputs;
+  const rl = { ...config.rl, max_completion_length: Math.min(SHOWN_TOKENS, config.rl.max_completion_length) };
+  const lengths = prompts.slice(0, rl.prompts_per_step).map(({ tokens }) => tokens.length);
+  await rehearseGeneration(shadow, lengths, rl.num_generations, { temperature: rl.temperature, topK: rl.top_k, topP: rl.top_p });
+  const unheard = { ...run, warn() {} };
+  const shown = {
+    ...inputs,
+    policy: shadow,
+    reference: reference && shadow,
+    config: { ...config, rl },
+    run: unheard,
+    onRollouts: undefined,
+  };
+  await takeStep(shown, prompts, 0, optimizer);
+}
+
+async function takeStep(inputs: RlInputs, prompts: readonly TrainPrompt[], step: number, optimizer: AdamW): Promise<StepReport> {
+  const { policy, config, run } = inputs;
+  const rl = config.rl;
+  const started = performance.now();
+  // -------------------------------------------------------------- collect and score
+  const sampled: ScoredGroup[] = [];
+  const taken: ScoredGroup[] = [];
+  let generateSeconds = 0;
+  for (let round = 0; round < Math.max(1, rl.dynamic_sampling) && taken.length < rl.prompts_per_step; round++) {
+    const { groups, seconds } = await sampleGroups(inputs, prompts, step + round * rl.max_steps, rl.prompts_per_step - taken.length);
+    generateSeconds += seconds;
+    const keep = informativeGroups(
+      groups.flatMap((g) => g.rewards),
+      rl.num_generations,
     );
+    sampled.push(...groups);
+    taken.push(...groups.filter((_, i) => rl.dynamic_sampling === 0 || keep[i]));
+  }
+  if (taken.length === 0) {
+    run.warn(
+      `rl: every group of step ${step + 1} has equal rewards, in ${rl.dynamic_sampling} rounds of sampling; the step teaches nothing`,
+    );
+    taken.push(...sampled.slice(0, rl.prompts_per_step));
+  }
+  const owners = taken.flatMap((g) => g.rollouts.map(() => g.prompt));
+  const rollouts = taken.flatMap((g) => g.rollouts);
+  const scores = taken.flatMap((g) => g.scores);
+  const rewards = taken.flatMap((g) => g.rewards);
+  const advantages = groupAdvantages(rewards, rl.num_generations, rl.scale_rewards);
+  const clip = await clipRange(policy, rollouts, rl);
 
-    // -------------------------------------------------------------- loss and step
-    const trained = taken.map((g) => ({ prompt: g.prompt.tokens, completions: g.rollouts.map((r) => r.tokens) }));
-    const unfiltered = { temperature: rl.temperature, maxTokens: run.maxTokens };
-    // The loss sees the distribution before top-k and top-p; where sampling cut it, its log-probs are no pi_old and are computed anew.
-    const isCut = rl.top_p < 1 || rl.top_k > 0;
-    const full = {
-      groups: trained,
-      oldLogprobs: isCut ? await completionLogprobs(policy, trained, unfiltered) : rollouts.map((r) => r.logprobs),
-      advantages,
-      clipHigh: clip.high,
-    };
-    const refLogprobs = inputs.reference ? await completionLogprobs(inputs.reference, trained, unfiltered) : undefined;
-    const scored = performance.now();
-    const rate = learningRate(rl.lr_scheduler_type, rl.learning_rate, step, rl.max_steps, rl.warmup_ratio);
-    const updates: RlStepResult[] = [];
-    for (let iteration = 0; iteration < rl.num_iterations; iteration++) {
-      for (const batch of miniBatches({ ...full, refLogprobs }, rl.mini_batches, rl.num_generations)) {
-        updates.push(
-          await rlStep(policy, optimizer, batch, {
-            learningRate: rate,
-            clipLow: rl.epsilon,
-            klBeta: rl.beta,
-            lossType: rl.loss_type,
-            temperature: rl.temperature,
-            maxTokens: run.maxTokens,
-          }),
-        );
-      }
+  inputs.onRollouts?.(
+    step + 1,
+    rollouts.map((r, i) => ({
+      patientId: owners[i].id,
+      text: r.text,
+      numTokens: r.tokens.length,
+      parsed: scores[i].parsed,
+      reward: rewards[i],
+      classification: scores[i].classification,
+      attention: scores[i].attention,
+      advantage: advantages[i],
+      clipHigh: clip.high[i],
+    })),
+  );
+
+  // -------------------------------------------------------------- loss and step
+  const trained = taken.map((g) => ({ prompt: g.prompt.tokens, completions: g.rollouts.map((r) => r.tokens) }));
+  const unfiltered = { temperature: rl.temperature, maxTokens: run.maxTokens };
+  // The loss sees the distribution before top-k and top-p; where sampling cut it, its log-probs are no pi_old and are computed anew.
+  const isCut = rl.top_p < 1 || rl.top_k > 0;
+  const full = {
+    groups: trained,
+    oldLogprobs: isCut ? await completionLogprobs(policy, trained, unfiltered) : rollouts.map((r) => r.logprobs),
+    advantages,
+    clipHigh: clip.high,
+  };
+  const refLogprobs = inputs.reference ? await completionLogprobs(inputs.reference, trained, unfiltered) : undefined;
+  const scored = performance.now();
+  const rate = learningRate(rl.lr_scheduler_type, rl.learning_rate, step, rl.max_steps, rl.warmup_ratio);
+  const updates: RlStepResult[] = [];
+  for (let iteration = 0; iteration < rl.num_iterations; iteration++) {
+    for (const batch of miniBatches({ ...full, refLogprobs }, rl.mini_batches, rl.num_generations)) {
+      updates.push(
+        await rlStep(policy, optimizer, batch, {
+          learningRate: rate,
+          clipLow: rl.epsilon,
+          klBeta: rl.beta,
+          lossType: rl.loss_type,
+          temperature: rl.temperature,
+          maxTokens: run.maxTokens,
+        }),
+      );
     }
-    const finished = performance.now();
+  }
+  const finished = performance.now();
 
-    // -------------------------------------------------------------- log
-    const numTokens = updates.reduce((n, u) => n + u.numTokens, 0);
-    const metrics = {
-      ...rewardMetrics(sampled, rl),
-      ...clip.metrics,
-      ...updateMetrics(updates),
-      ...completionMetrics(rollouts),
-      learning_rate: rate,
-      step_time: (finished - started) / 1000,
-      'time/generate': generateSeconds,
-      'time/logprob': (scored - started) / 1000 - generateSeconds,
-      'time/forward_backward': (finished - scored) / 1000,
-      'perf/throughput': numTokens / ((finished - started) / 1000),
-    };
-    return { numTokens, metrics };
-  });
+  // -------------------------------------------------------------- log
+  const numTokens = updates.reduce((n, u) => n + u.numTokens, 0);
+  const metrics = {
+    ...rewardMetrics(sampled, rl),
+    ...clip.metrics,
+    ...updateMetrics(updates),
+    ...completionMetrics(rollouts),
+    learning_rate: rate,
+    step_time: (finished - started) / 1000,
+    'time/generate': generateSeconds,
+    'time/logprob': (scored - started) / 1000 - generateSeconds,
+    'time/forward_backward': (finished - scored) / 1000,
+    'perf/throughput': numTokens / ((finished - started) / 1000),
+  };
+  return { numTokens, metrics };
 }
 
 interface TrainPrompt {

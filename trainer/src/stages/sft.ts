@@ -1,5 +1,5 @@
 /** Supervised fine-tuning on (prompt, completion) examples: Stage 1's distillation, and the baseline on bare answers. */
-import { learningRate, type PromptGroup } from '@eagrl/runtime';
+import { type AdamW, learningRate, type PromptGroup } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import type { Policy } from '../policy.ts';
 import { epochBatch, stepsPerEpoch } from '../train/batches.ts';
@@ -32,15 +32,23 @@ export async function trainSft(
   const perEpoch = stepsPerEpoch(examples.length, config.train_batch_size);
   const maxSteps = Math.max(1, Math.round(perEpoch * config.num_train_epochs));
   const options = { weightDecay: config.weight_decay, maxGradNorm: config.max_grad_norm };
-  await trainLoop(policy, run, maxSteps, options, async (step, optimizer) => {
+  const takeStep = async (learner: Policy, step: number, optimizer: AdamW): Promise<StepReport> => {
     const started = performance.now();
     const batch = epochBatch(seed, run.phase, examples.length, config.train_batch_size, step).map((i) => examples[i]);
     const rate = learningRate(config.lr_scheduler_type, config.learning_rate, step, maxSteps, config.warmup_ratio);
-    const result = await sftStep(policy, optimizer, batch, {
+    const result = await sftStep(learner, optimizer, batch, {
       learningRate: rate,
       maxTokens: run.maxTokens,
       dropout: { seed, step },
     });
     return sftReport(result, rate, started, { epoch: (step + 1) / perEpoch });
-  });
+  };
+  await trainLoop(
+    policy,
+    run,
+    maxSteps,
+    options,
+    (step, optimizer) => takeStep(policy, step, optimizer),
+    (shadow, optimizer) => takeStep(shadow, 0, optimizer),
+  );
 }

@@ -5,6 +5,7 @@
 import { AdamW, type AdamWOptions } from '@eagrl/runtime';
 import type { Policy } from '../policy.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
+import { ahead } from './ahead.ts';
 
 /** Tokens of one forward and backward pass at most: activation memory of the shipped policy stays near 1 GB. */
 export const MAX_TOKENS = 4096;
@@ -46,6 +47,9 @@ export interface StepReport {
 /** One step: `step` counts from 0. */
 export type StepFunction = (step: number, optimizer: AdamW) => Promise<StepReport>;
 
+/** The first step for show, on a policy that computes nothing (ahead.ts): what it launches is compiled before the first that counts. */
+export type StepRehearsal = (shadow: Policy, optimizer: AdamW) => Promise<unknown>;
+
 /**
  * Takes steps until `maxSteps` are taken in all. @throws the signal's reason, once the state is saved, when it fires;
  * Error on a loss that is not finite, naming the checkpoint to go back to.
@@ -56,6 +60,7 @@ export async function trainLoop(
   maxSteps: number,
   optimizerOptions: AdamWOptions,
   takeStep: StepFunction,
+  rehearsal?: StepRehearsal,
 ): Promise<void> {
   const { phase, checkpoints } = run;
   const optimizer = new AdamW(policy.model.trainable, optimizerOptions);
@@ -63,6 +68,9 @@ export async function trainLoop(
     let state: LoopState = (await checkpoints.restore(phase, policy, optimizer)) ?? { step: 0, numTokens: 0 };
     run.progress(state.step, maxSteps);
     if (state.step === maxSteps && state.maxSteps === undefined) await checkpoints.save(phase, policy, optimizer, { ...state, maxSteps });
+    if (rehearsal && state.step < maxSteps) {
+      await ahead(policy, (shadow) => rehearsal(shadow, new AdamW(shadow.model.trainable, optimizerOptions)));
+    }
     while (state.step < maxSteps) {
       const { metrics, numTokens } = await takeStep(state.step, optimizer);
       state = { step: state.step + 1, numTokens: state.numTokens + numTokens, maxSteps };
