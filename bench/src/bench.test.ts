@@ -19,6 +19,7 @@ import type { Bar } from './lib/bars.ts';
 import { type BenchCase, suits, titleOf } from './lib/case.ts';
 import { relativeRms } from './lib/check.ts';
 import { heater, heatNote } from './lib/heat.ts';
+import { cpuName } from './lib/machine.ts';
 import { measure } from './lib/measure.ts';
 import { commandOf } from './lib/options.ts';
 import { type Lane, own, type Provider, threadCounts } from './lib/provider.ts';
@@ -398,6 +399,15 @@ test.each([
   const { code, out, err } = await run(argv);
   expect([code, out]).toEqual([2, []]);
   expect(err).toContain(message);
+});
+
+test('a processor is told from one of another generation with the same name', () => {
+  const x86 = (family: number, model: number) =>
+    `processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: ${family}\nmodel\t\t: ${model}\nmodel name\t: AMD EPYC\n`;
+  expect(cpuName('AMD EPYC', x86(23, 1))).toBe('AMD EPYC (family 23, model 1)');
+  expect(cpuName('AMD EPYC', x86(25, 17))).not.toBe(cpuName('AMD EPYC', x86(23, 1)));
+  expect(cpuName('Apple M4', '')).toBe('Apple M4');
+  expect(cpuName('ARMv8', 'processor\t: 0\nCPU part\t: 0xd40\n')).toBe('ARMv8');
 });
 
 test('a receipt names files, not the folders of the machine', () => {

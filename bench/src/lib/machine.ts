@@ -13,8 +13,16 @@ export interface Machine {
   readonly node: string;
 }
 
+/** As the system names it; with family and model where Linux tells them, since a hypervisor may call every generation `AMD EPYC`. */
+export function cpuName(model: string, cpuinfo: string): string {
+  const [family, number] = ['cpu family', 'model'].map((key) => new RegExp(`^${key}\\s*: (\\d+)$`, 'm').exec(cpuinfo)?.[1]);
+  return family === undefined || number === undefined ? model : `${model} (family ${family}, model ${number})`;
+}
+
+const CPUINFO = '/proc/cpuinfo';
+
 export const machine = (): Machine => ({
-  cpu: cpus()[0]?.model.trim() ?? 'unknown',
+  cpu: cpuName(cpus()[0]?.model.trim() ?? 'unknown', existsSync(CPUINFO) ? readFileSync(CPUINFO, 'utf8') : ''),
   cores: availableParallelism(),
   memory_gib: Math.round(totalmem() / 2 ** 30),
   os: `${platform()} ${arch()}`,
