@@ -3,7 +3,7 @@
  * buffer, on webgpu and the reference: losses, tokens, log-probabilities and entropies bit for bit (each output is the same sum), every gradient to 1e-6
  * (that of the shared input is one sum over all outputs, not a sum of sums); with biases, without, one kv head, plain and checkpointed, under an adapter
  * elsewhere.
- * A layer has 10 launches in decoding, 27 in training. What may fuse and what may not: Qwen3's norms, gaps, other formats, adapters.
+ * On a device that binds less than a product of all, its parts are computed apart. A layer has 10 launches in decoding, 27 in training. What may fuse and what may not: Qwen3's norms, gaps, other formats, adapters.
  */
 import { Random, relRms } from '@eagrl/testing';
 import { expect, test } from 'vitest';
@@ -22,7 +22,7 @@ import { fusionOf, transformerParams } from './transformer_weights.ts';
 const device = sharedDevices(2);
 
 /** Queries of 128 numbers, keys and values of 64: biases without gaps. */
-const sizes = { hidden_size: 24, intermediate_size: 40, head_dim: 32 };
+const sizes = { hidden_size: 24, intermediate_size: 80, head_dim: 32 };
 const lora: LoraConfig = { r: 3, alpha: 6, dropout: 0, target_modules: ['o_proj', 'down_proj'] };
 
 interface Case {
@@ -34,17 +34,22 @@ interface Case {
 const cases: Case[] = [
   { title: 'qwen2' },
   { title: 'qwen2, checkpointed', checkpointing: true },
-  { title: 'llama, one kv head', config: { model_type: 'llama', num_key_value_heads: 1, head_dim: 8 } },
+  { title: 'llama, one kv head', config: { model_type: 'llama', num_key_value_heads: 1, head_dim: 8, intermediate_size: 40 } },
   { title: 'qwen2, an adapter elsewhere', lora },
 ];
 
-/** `apart`: each matrix in a buffer of its own. */
+/** `apart`: gate and up, and queries and values, in other buffers each. */
 function build(ctx: Context, c: Case, apart: boolean): Transformer {
   const config = tinyConfig({ ...sizes, ...c.config });
   expect(fusionOf(config, 'f32', ctx.backend.kind)).toEqual({ qkv: true, gateUp: true });
   const largest = Math.max(...transformerParams(config).map(({ shape }) => sizeOf(shape)));
   const make = () => new Transformer(ctx, config, c.lora);
   const model = apart ? withBinding(ctx, 4 * largest, make) : make();
+  const bufferOf = (path: string) => model.params.get(`model.layers.0.${path}.weight`).parts[0].arena;
+  expect([bufferOf('mlp.gate_proj') !== bufferOf('mlp.up_proj'), bufferOf('self_attn.q_proj') !== bufferOf('self_attn.v_proj')]).toEqual([
+    apart,
+    apart,
+  ]);
   model.init(1);
   const random = new Random('fusion');
   for (const { name, shape } of model.params.list) if (name.endsWith('.bias')) model.params.write(name, random.normals(sizeOf(shape), 0.1));
@@ -99,6 +104,27 @@ for (const name of ['reference', 'webgpu-software'] as const) {
     apart.destroy();
   });
 }
+
+test.each([
+  { binds: 47 * 256 * 4, launches: 'as one' },
+  { binds: 47 * 256 * 4 - 1, launches: 'in between' },
+  // The last layer's MLP has 27 rows.
+  { binds: 27 * 160 * 4 - 1, launches: 'apart' },
+])('a device that binds $binds bytes: what is too wide in one is computed apart', async ({ binds, launches }) => {
+  const ctx = new Context(await device('webgpu-software'));
+  const [fused, separate] = [build(ctx, cases[0], false), build(ctx, cases[0], true)];
+  const { maxBindingBytes } = ctx.backend.info;
+  const one = await train(ctx, fused);
+  Object.assign(ctx.backend.info, { maxBindingBytes: binds });
+  const [bound, apart] = [await train(ctx, fused), await train(ctx, separate)];
+  Object.assign(ctx.backend.info, { maxBindingBytes });
+  expect(bound.losses).toEqual(one.losses);
+  if (launches === 'as one') expect(bound).toEqual(one);
+  else if (launches === 'apart') expect(bound).toEqual(apart);
+  else expect([bound.launches > one.launches, bound.launches < apart.launches]).toEqual([true, true]);
+  fused.destroy();
+  separate.destroy();
+});
 
 test('a layer has 10 launches in decoding, 27 in training', async () => {
   const ctx = new Context(await device('reference'));

@@ -152,7 +152,7 @@ export function planMemory(c: TransformerConfig, work: Workload, memory = Number
     { name: 'logits', bytes: F32 * logitsBuffer(c, work), how: `${count(c.vocab_size)} x 4 for each row of a chunk, or of a batch` },
     { name: 'rotary table', bytes: F32 * rotary, how: 'one buffer' },
     { name: 'KV cache', bytes: cache.least / (2 * c.num_hidden_layers), how: `keys of one layer, ${cache.uncut}` },
-    { name: 'activations', bytes: F32 * work.tokensPerPass * widest(c, work), how: 'the widest of a layer' },
+    { name: 'activations', bytes: F32 * work.tokensPerPass * widest(c), how: 'the widest of a layer' },
   ];
   return {
     lines,
@@ -228,12 +228,8 @@ function fusionIn(c: TransformerConfig, { lora, dtype = 'f32', packing }: Pick<W
 /** A fused projection holds the values too, which attention takes from a tensor of their own. */
 const copiesOfValues = (c: TransformerConfig, work: Pick<Workload, 'lora' | 'dtype' | 'packing'>): 0 | 1 => (fusionIn(c, work).qkv ? 1 : 0);
 
-/** Elements of the widest activation of a token: of the MLP, whose gate and up are one tensor where they are one product, or queries, keys and values. */
-function widest(c: TransformerConfig, work: Workload): number {
-  const { qkv, gateUp } = fusionIn(c, work);
-  const heads = c.num_attention_heads + (qkv ? 2 * c.num_key_value_heads : 0);
-  return Math.max((gateUp ? 2 : 1) * c.intermediate_size, heads * c.head_dim);
-}
+/** Elements of the widest activation of a token. Projections that are one product are parted again where the device does not bind that. */
+const widest = (c: TransformerConfig): number => Math.max(c.intermediate_size, c.num_attention_heads * c.head_dim);
 
 /** What the tape holds at the end of the forward pass, and the most that the backward pass needs beside it. */
 function activations(c: TransformerConfig, work: Workload): { kept: number; working: number; how: string } {

@@ -19,7 +19,8 @@ import { rope, ropeQkv } from '../ops/rope.ts';
 import { swiglu, swigluFused } from '../ops/swiglu.ts';
 import type { Weight } from '../ops/weight.ts';
 import type { Pack } from '../pack.ts';
-import { ParamStore } from '../params.ts';
+import { type Parameter, ParamStore } from '../params.ts';
+import { bindingLimit } from '../parts.ts';
 import type { StoredWeights } from '../stored.ts';
 import { type Tensor, view } from '../tensor.ts';
 import { ModelConfigError, type TransformerConfig } from './config.ts';
@@ -336,10 +337,15 @@ export class Transformer {
   #gated(i: number, normed: Tensor, { draw, trains }: Pass): Tensor {
     const ctx = this.#ctx;
     const fused = trains && this.#fusion.gateUp ? this.#weights.fused[i].gateUp : undefined;
-    if (fused) return swigluFused(ctx, linear(ctx, normed, fused));
+    if (fused && this.#binds(normed, fused)) return swigluFused(ctx, linear(ctx, normed, fused));
     const gate = this.#project(i, normed, 'mlp.gate_proj', draw);
     const up = (epilogue?: Epilogue) => this.#project(i, normed, 'mlp.up_proj', draw, epilogue);
     return ctx.tape ? swiglu(ctx, gate, up()) : up({ kind: 'swiglu', aux: gate });
+  }
+
+  /** Whether the device binds the product of all rows at once: it is wider than those of the parts. */
+  #binds({ shape: [rows] }: Tensor, { shape: [out] }: Parameter): boolean {
+    return 4 * rows * out <= bindingLimit(this.#ctx);
   }
 
   #inputNorm(i: number, x: Tensor): Tensor {
@@ -349,7 +355,8 @@ export class Transformer {
   #queriesKeysAndValues(i: number, normed: Tensor, pass: Pass): { q: Tensor; k: Tensor; v: Tensor } {
     const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
     const fused = this.#fusion.qkv ? this.#weights.fused[i].qkv : undefined;
-    if (!fused) return { q: this.#turned(i, normed, 'q', heads, pass), ...this.#keysAndValues(i, normed, pass) };
+    if (!fused || !this.#binds(normed, fused.weight))
+      return { q: this.#turned(i, normed, 'q', heads, pass), ...this.#keysAndValues(i, normed, pass) };
     const qkv = linear(this.#ctx, normed, fused.weight, fused.bias);
     return ropeQkv(this.#ctx, qkv, pass.positions, this.#weights.cosSin, { heads, kvHeads, headDim });
   }
