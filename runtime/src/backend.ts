@@ -111,6 +111,8 @@ export interface Backend {
   /** Hands queued work to the device; `read` and `sync` do it too. */
   flush(): void;
   sync(): Promise<void>;
+  /** Whether `prepare` has several kernels compiled at a time, beside the calling thread: then calling it ahead saves time. */
+  readonly compilesAside: boolean;
   /**
    * Compiles ahead of use: of a kernel all that its rules may pick here, of a launch what they pick for its params (`compileAhead` finds launches).
    * @throws DeviceError with the compiler's message when one does not compile.

@@ -67,7 +67,7 @@ export async function measure(
       }
     }
   }
-  for (const run of timed.flat()) if (!failed.has(run)) await run.lane?.free();
+  for (const run of timed.flat()) await run.lane?.free();
   return parties.map(({ provider, runs: [own, ...probes] }) => ({
     provider,
     ...(failed.has(own) ? { verdict: failed.get(own) as Verdict } : resultOf(own)),

@@ -136,7 +136,7 @@ async function timed(
       }
     }
   }
-  for (const lane of lanes) if (!failed.has(lane)) await lane.free();
+  for (const lane of lanes) await lane.free();
   return lanes.map((lane) => failed.get(lane) ?? lane);
 }
 

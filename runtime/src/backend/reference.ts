@@ -93,6 +93,7 @@ export class ReferenceBackend implements Backend {
 
   flush(): void {}
   async sync(): Promise<void> {}
+  readonly compilesAside = false;
   async prepare(): Promise<void> {}
   async destroy(): Promise<void> {}
 }

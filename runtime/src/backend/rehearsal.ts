@@ -2,12 +2,12 @@
  * A device that computes nothing. Work that runs on it for show tells what it will launch for real, so that all of it can be compiled ahead: a
  * GPU's driver does that beside the calling thread and several at a time, where a first step meets one kernel after the other and waits for each.
  */
-import type { KernelSpec, Params } from '@eagrl/kernels';
+import { entryOf, type KernelEntry, type KernelSpec, type Params } from '@eagrl/kernels';
 import type { Backend, BackendKind, BackendStats, DeviceBuffer, DeviceInfo, HostData, Launch, Slice, Variants } from '../backend.ts';
 import { Context } from '../context.ts';
 import { checkCopy, checkData, checkDispatch, checkLength, checkSlice, type OwnedBuffer, owned } from './check.ts';
 
-/** Takes what `real` would take, checks what it would check, holds no memory and reads zeros. */
+/** Stands for a backend: checks dispatches and copies as every backend does, but no limit of the device; holds no memory there and reads zeros. */
 class Rehearsal implements Backend {
   readonly kind: BackendKind;
   readonly info: DeviceInfo;
@@ -23,8 +23,9 @@ class Rehearsal implements Backend {
     buffersCreated: 0,
     compiled: 0,
   };
+  readonly compilesAside = false;
   /** One launch of each entry and variant. */
-  readonly #met = new Map<string, Launch>();
+  readonly #met = new Map<KernelEntry, Map<string, Launch>>();
 
   constructor({ kind, info, variants }: Backend) {
     this.kind = kind;
@@ -33,7 +34,7 @@ class Rehearsal implements Backend {
   }
 
   get launches(): readonly Launch[] {
-    return [...this.#met.values()];
+    return [...this.#met.values()].flatMap((variants) => [...variants.values()]);
   }
 
   alloc(length: number): DeviceBuffer {
@@ -67,10 +68,12 @@ class Rehearsal implements Backend {
   dispatch(spec: KernelSpec, entry: string, slices: readonly Slice[], params: Params): void {
     checkDispatch(this, spec, entry, slices, params);
     this.stats.dispatches++;
-    this.stats.flops += spec.entries[entry].flops(params);
+    const known = entryOf(spec, entry);
+    this.stats.flops += known.flops(params);
+    const variants = this.#met.get(known) ?? new Map<string, Launch>();
+    this.#met.set(known, variants);
     const variant = this.variants?.pick(spec, entry, params) ?? '';
-    const key = `${spec.name}/${entry}/${variant}`;
-    if (!this.#met.has(key)) this.#met.set(key, { spec, entry, params });
+    if (!variants.has(variant)) variants.set(variant, { spec, entry, params });
   }
 
   flush(): void {}
@@ -81,7 +84,7 @@ class Rehearsal implements Backend {
 
 /**
  * Does `work` on a device that computes nothing, then compiles on `backend` what it launched. `work` must make all that it uses on the context it is
- * given, models included: they take no memory there. Numbers that it reads back are zeros. What it would not launch is compiled when it is first met, as ever.
+ * given, models included: they take no memory of the device. Numbers that it reads back are zeros. What it would not launch is compiled when it is first met, as ever.
  * @throws what `work` throws; DeviceError when a kernel does not compile.
  */
 export async function compileAhead(backend: Backend, work: (ctx: Context) => unknown): Promise<void> {

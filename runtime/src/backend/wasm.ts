@@ -198,6 +198,8 @@ export class WasmBackend implements Backend {
     this.#checkAlive();
   }
 
+  readonly compilesAside = false;
+
   async prepare(what: readonly (KernelSpec | Launch)[]): Promise<void> {
     for (const one of what) {
       if ('params' in one) this.#load(one.spec, one.entry);

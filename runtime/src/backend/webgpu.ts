@@ -2,6 +2,7 @@
 import {
   type AdapterFacts,
   applicable,
+  entryOf,
   type KernelEntry,
   type KernelSpec,
   type Params,
@@ -489,11 +490,17 @@ export class WebgpuBackend implements Backend {
     return Number(last - first) / 1e6;
   }
 
+  get compilesAside(): boolean {
+    return !this.#adapter.software;
+  }
+
   async prepare(what: readonly (KernelSpec | Launch)[]): Promise<void> {
     this.#checkAlive();
     const wanted = what.flatMap((one) => {
-      if ('params' in one)
-        return [{ spec: one.spec, name: one.entry, variant: this.#pick(one.spec.entries[one.entry], one.entry, one.params) }];
+      if ('params' in one) {
+        const { spec, entry: name, params } = one;
+        return [{ spec, name, variant: this.#pick(entryOf(spec, name), name, params) }];
+      }
       return Object.entries(one.entries).flatMap(([name, entry]) =>
         pickable(entry, this.#adapter).map((variant) => ({ spec: one, name, variant })),
       );
@@ -501,6 +508,7 @@ export class WebgpuBackend implements Backend {
     try {
       await this.#pipelines.prepare(wanted);
     } catch (error) {
+      this.#checkAlive(); // a device that is gone compiles nothing
       throw new DeviceError(`webgpu: a kernel does not compile: ${(error as Error).message}`);
     }
   }

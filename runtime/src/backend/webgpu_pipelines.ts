@@ -28,6 +28,15 @@ interface Described {
   readonly descriptors: readonly GPUComputePipelineDescriptor[];
 }
 
+/** As Promise.all, but it waits for all of them, and of several errors it throws the first in order. */
+async function allOf<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(promises);
+  return settled.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
+}
+
 export class Pipelines {
   readonly #device: GPUDevice;
   readonly #adapter: AdapterFacts;
@@ -65,7 +74,7 @@ export class Pipelines {
   async prepare(wanted: readonly Wanted[]): Promise<void> {
     const missing = wanted.filter(({ spec, name, variant }) => !this.#ready.get(spec.entries[name])?.has(variant));
     // All modules first: a pipeline of a broken one would only say that it is broken.
-    const described = await Promise.all(
+    const described = await allOf(
       missing.map(async ({ spec, name, variant }) => ({ spec, name, made: await this.#valid(() => this.#describe(spec, name, variant)) })),
     );
     const compile = async ({ spec, name, made }: (typeof described)[number]) => {
@@ -73,7 +82,7 @@ export class Pipelines {
       if (!this.#ready.get(spec.entries[name])?.has(made.variant.name)) this.#keep(spec, name, made, passes);
     };
     if (this.#adapter.software) for (const one of described) await compile(one);
-    else await Promise.all(described.map(compile));
+    else await allOf(described.map(compile));
   }
 
   /**

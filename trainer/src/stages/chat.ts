@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import {
   Context,
   checkFits,
+  EngineError,
   type SamplingOptions as EngineSampling,
   type LoraConfig,
   openDevice,
@@ -16,7 +17,7 @@ import { destroyPolicy, type ModelSource, readWords } from '../model_source.ts';
 import type { Policy } from '../policy.ts';
 import { checkAdapter, loadAdapter, readAdapterFolder, withAdapter } from '../run/adapter_folder.ts';
 import { BASE_POLICY, checkModelFolder, loadPolicy, readModelFolder } from '../run/model_folder.ts';
-import type { ChatMessage } from '../text/chat.ts';
+import { type ChatMessage, ChatTemplateError } from '../text/chat.ts';
 import { TextStream } from '../text/text_stream.ts';
 import { ConfigError } from '../util/errors.ts';
 import { yieldToEvents } from '../util/event_loop.ts';
@@ -146,6 +147,16 @@ export class ChatSession {
   }
 }
 
+/** A short turn for show. What refuses it will refuse a turn of the user's, and says so there. */
+export async function rehearseChat(shadow: Policy, settings: ChatSettings): Promise<void> {
+  const session = new ChatSession(shadow, { ...settings, maxNewTokens: 1 });
+  await session
+    .reply('Hello.', () => {}, new AbortController().signal)
+    .catch((error) => {
+      if (!(error instanceof EngineError || error instanceof ChatTemplateError)) throw error;
+    });
+}
+
 const adapterWords = (lora: LoraConfig | undefined): string => (lora ? `adapter of rank ${lora.r}` : 'no adapter');
 
 export interface ChatOptions {
@@ -197,9 +208,7 @@ export async function withChat<T>(options: ChatOptions, talk: (session: ChatSess
     checkFits(plan, backend.info);
     const policy = loadPolicy(new Context(backend), { ...source, cacheBytes: plan.cacheBytes }, adapter?.lora, options.dtype);
     if (adapter) loadAdapter(policy, adapter);
-    await ahead(policy, (shadow) =>
-      new ChatSession(shadow, { ...settings, maxNewTokens: 1 }).reply('Hello.', () => {}, new AbortController().signal),
-    );
+    await ahead(policy, (shadow) => rehearseChat(shadow, settings));
     const session = new ChatSession(policy, settings);
     const weights = transformerParams(config).reduce((n, { shape }) => n + shape.reduce((a, b) => a * b, 1), 0);
     const { model_type: family, max_position_embeddings: context } = config;

@@ -19,6 +19,7 @@ import { yieldToEvents } from '../util/event_loop.ts';
 import { ahead, rehearseGeneration } from './ahead.ts';
 import type { ExpertFeatures } from './evaluate.ts';
 import type { Journal } from './journal.ts';
+import { pathTokens } from './lengths.ts';
 import { scoreAnswersOnDevice } from './score.ts';
 import { trainSft } from './sft.ts';
 import type { TrainingRun } from './train_loop.ts';
@@ -77,8 +78,9 @@ export async function collectTrees({ policy, task, expertFeatures, config, run, 
       const examples = examplesAt(0);
       await rehearseForest(shadow.backend, examples.length, config.mcts);
       await scoring(shadow.backend, examples)([{ case: 0, answer: parseAnswer('') }]);
-      const lengths = examples.map(({ prompt }) => promptTokens(policy, prompt).length);
-      await rehearseGeneration(shadow, lengths, config.mcts.num_children, sampling, true);
+      const prompts = examples.map(({ prompt }) => promptTokens(policy, prompt).length);
+      const shown = { prompts, maxTokens: pathTokens(config), numGenerations: config.mcts.num_children, sampling, likelihood: true };
+      await rehearseGeneration(shadow, shown);
     });
   let compiled: Promise<void> | undefined;
   for (let at = 0; at < cases.length; at += size) {
@@ -88,6 +90,7 @@ export async function collectTrees({ policy, task, expertFeatures, config, run, 
     const done = at + examples.length;
     const batch = await journal.once(`mcts-${done}`, async (): Promise<SearchedBatch> => {
       await (compiled ??= compile());
+      run.signal?.throwIfAborted();
       const started = performance.now();
       const found = await search(
         policy,

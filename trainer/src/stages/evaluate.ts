@@ -69,8 +69,8 @@ export async function answerSplit(
   const perBatch = patientsAtOnce(config);
   const sampling = { temperature: config.temperature, topK: 0, topP: config.top_p };
   await ahead(policy, (shadow) => {
-    const asked = Array.from({ length: Math.min(perBatch, n) }, (_, i) => promptTokens(policy, task.getExample(split, i).prompt).length);
-    return rehearseGeneration(shadow, asked, config.num_samples, sampling);
+    const prompts = Array.from({ length: Math.min(perBatch, n) }, (_, i) => promptTokens(policy, task.getExample(split, i).prompt).length);
+    return rehearseGeneration(shadow, { prompts, maxTokens: config.max_completion_length, numGenerations: config.num_samples, sampling });
   });
   for (let at = 0; at < n; at += perBatch) {
     await yieldToEvents();

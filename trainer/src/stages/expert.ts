@@ -49,9 +49,15 @@ export async function trainExperts(
   const { ensemble, attention_top_k: topK } = config.expert;
   const data = expertData(cohort);
   const members: Member[] = [];
+  let compiled = false; // all members launch the same
   for (let m = 0; m < ensemble; m++) {
     run.signal?.throwIfAborted();
-    members.push(await journal.once(`expert-${m + 1}`, () => trainMember(ctx, data, config, m, run)));
+    const train = async () => {
+      if (!compiled) await aheadOn(ctx.backend, (shadow) => rehearseMember(shadow, data, config));
+      compiled = true;
+      return trainMember(ctx, data, config, m, run);
+    };
+    members.push(await journal.once(`expert-${m + 1}`, train));
     run.progress(m + 1, ensemble, `validation AUROC ${members[m].valAuroc.toFixed(3)}`);
   }
   return readExperts(members, cohort, topK);
@@ -117,39 +123,47 @@ const FIRST_SEED = 42;
  */
 export const memberSeed = (seed: number, member: number): number => (FIRST_SEED + Math.imul(seed - FIRST_SEED, 0x9e3779b1) + member) >>> 0;
 
-/** Trains one member and lets it speak about every patient with the weights of its best epoch. */
-async function trainMember(ctx: Context, data: ExpertData, config: Config, member: number, run: TrainingRun): Promise<Member> {
-  const c = config.expert;
-  const seed = memberSeed(config.seed, member);
+/** A member at its start, and what it learns from and is asked. */
+function memberOf(ctx: Context, data: ExpertData, { expert: c, seed: runSeed }: Config, member: number) {
+  const seed = memberSeed(runSeed, member);
   const { train, val } = data.split;
   const select = (places: readonly number[]) => places.map((i) => data.patients[i]);
   const labelsOf = (places: readonly number[]) => places.map((i) => data.labels[i]);
-  const perEpoch = stepsPerEpoch(train.length, c.batch_size);
-  const make = (on: Context) => {
-    const model = createExpert(on, c, data.numColumns, seed);
-    return { model, optimizer: new AdamW(model.params, { weightDecay: c.weight_decay, maxGradNorm: c.max_grad_norm }) };
+  const model = createExpert(ctx, c, data.numColumns, seed);
+  const optimizer = new AdamW(model.params, { weightDecay: c.weight_decay, maxGradNorm: c.max_grad_norm });
+  return {
+    model,
+    optimizer,
+    validation: { patients: select(val), labels: labelsOf(val) },
+    takeStep: (step: number) => {
+      const places = epochBatch(seed, 'expert', train.length, c.batch_size, step).map((i) => train[i]);
+      return model.trainStep(select(places), labelsOf(places), optimizer, c.learning_rate);
+    },
   };
-  const takeStep = ({ model, optimizer }: ReturnType<typeof make>, step: number) => {
-    const places = epochBatch(seed, 'expert', train.length, c.batch_size, step).map((i) => train[i]);
-    return model.trainStep(select(places), labelsOf(places), optimizer, c.learning_rate);
-  };
-  await aheadOn(ctx.backend, async (shadow) => {
-    const shown = make(shadow);
-    await takeStep(shown, 0);
-    await shown.model.predict(select(val));
-    await shown.model.predict(data.patients);
-  });
-  const made = make(ctx);
-  const { model, optimizer } = made;
+}
+
+/** What every member launches, on a device that computes nothing. */
+async function rehearseMember(shadow: Context, data: ExpertData, config: Config): Promise<void> {
+  const { model, validation, takeStep } = memberOf(shadow, data, config, 0);
+  await takeStep(0);
+  await model.predict(validation.patients);
+  await model.predict(data.patients);
+}
+
+/** Trains one member and lets it speak about every patient with the weights of its best epoch. */
+async function trainMember(ctx: Context, data: ExpertData, config: Config, member: number, run: TrainingRun): Promise<Member> {
+  const c = config.expert;
+  const { model, optimizer, validation, takeStep } = memberOf(ctx, data, config, member);
+  const perEpoch = stepsPerEpoch(data.split.train.length, c.batch_size);
   let best = { auroc: -1, epoch: -1, weights: new Map<string, Float32Array>() };
   let epoch = 0;
   for (; epoch < c.num_epochs && epoch - best.epoch <= c.patience; epoch++) {
     await yieldToEvents();
     run.signal?.throwIfAborted();
     const losses: (ExpertLoss & { readonly gradNorm: number })[] = [];
-    for (let s = 0; s < perEpoch; s++) losses.push(await takeStep(made, epoch * perEpoch + s));
-    const { probabilities } = await model.predict(select(val));
-    const score = auroc(labelsOf(val), probabilities);
+    for (let s = 0; s < perEpoch; s++) losses.push(await takeStep(epoch * perEpoch + s));
+    const { probabilities } = await model.predict(validation.patients);
+    const score = auroc(validation.labels, probabilities);
     const mean = (of: (l: (typeof losses)[number]) => number) => losses.reduce((sum, l) => sum + of(l), 0) / losses.length;
     if (member === 0) {
       run.log(epoch + 1, {

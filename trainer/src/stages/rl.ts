@@ -92,28 +92,41 @@ export async function trainRl(inputs: RlInputs): Promise<void> {
   );
 }
 
-/** Tokens of a completion that is generated for show: more would launch the same. */
-const SHOWN_TOKENS = 16;
-
-/** The first step on a policy that computes nothing (ahead.ts), its completions short; no one hears of it. */
+/** The first step on a policy that computes nothing (ahead.ts), with completions of full length that nobody sampled; no one hears of it. */
 async function rehearse(inputs: RlInputs, prompts: readonly TrainPrompt[], shadow: Policy, optimizer: AdamW): Promise<void> {
   const { config, reference, run } = inputs;
-  const rl = { ...config.rl, max_completion_length: Math.min(SHOWN_TOKENS, config.rl.max_completion_length) };
-  const lengths = prompts.slice(0, rl.prompts_per_step).map(({ tokens }) => tokens.length);
-  await rehearseGeneration(shadow, lengths, rl.num_generations, { temperature: rl.temperature, topK: rl.top_k, topP: rl.top_p });
-  const unheard = { ...run, warn() {} };
-  const shown = {
-    ...inputs,
-    policy: shadow,
-    reference: reference && shadow,
-    config: { ...config, rl },
-    run: unheard,
-    onRollouts: undefined,
+  const {
+    prompts_per_step,
+    num_generations: numGenerations,
+    max_completion_length: maxTokens,
+    temperature,
+    top_k: topK,
+    top_p: topP,
+  } = config.rl;
+  const lengths = prompts.slice(0, prompts_per_step).map(({ tokens }) => tokens.length);
+  await rehearseGeneration(shadow, { prompts: lengths, maxTokens, numGenerations, sampling: { temperature, topK, topP } });
+  const rollout = {
+    tokens: new Uint32Array(maxTokens),
+    logprobs: new Float32Array(maxTokens),
+    entropies: new Float32Array(maxTokens),
+    text: '',
+    stopped: false,
   };
-  await takeStep(shown, prompts, 0, optimizer);
+  const shown = { ...inputs, policy: shadow, reference: reference && shadow, run: { ...run, warn() {} }, onRollouts: undefined };
+  const complete: Complete = async (chosen) => chosen.map(() => Array.from({ length: numGenerations }, () => rollout));
+  await takeStep(shown, prompts, 0, optimizer, complete);
 }
 
-async function takeStep(inputs: RlInputs, prompts: readonly TrainPrompt[], step: number, optimizer: AdamW): Promise<StepReport> {
+/** The completions of some prompts, those of a prompt side by side. `draw`: see sampleGroups. */
+type Complete = (chosen: readonly TrainPrompt[], draw: number) => Promise<Rollout[][]>;
+
+async function takeStep(
+  inputs: RlInputs,
+  prompts: readonly TrainPrompt[],
+  step: number,
+  optimizer: AdamW,
+  complete: Complete = sampledBy(inputs),
+): Promise<StepReport> {
   const { policy, config, run } = inputs;
   const rl = config.rl;
   const started = performance.now();
@@ -122,7 +135,13 @@ async function takeStep(inputs: RlInputs, prompts: readonly TrainPrompt[], step:
   const taken: ScoredGroup[] = [];
   let generateSeconds = 0;
   for (let round = 0; round < Math.max(1, rl.dynamic_sampling) && taken.length < rl.prompts_per_step; round++) {
-    const { groups, seconds } = await sampleGroups(inputs, prompts, step + round * rl.max_steps, rl.prompts_per_step - taken.length);
+    const { groups, seconds } = await sampleGroups(
+      inputs,
+      prompts,
+      step + round * rl.max_steps,
+      rl.prompts_per_step - taken.length,
+      complete,
+    );
     generateSeconds += seconds;
     const keep = informativeGroups(
       groups.flatMap((g) => g.rewards),
@@ -222,6 +241,25 @@ interface ScoredGroup {
   readonly rewards: readonly number[];
 }
 
+/** Sampled by the policy. */
+const sampledBy =
+  ({ policy, config: { rl, seed } }: RlInputs): Complete =>
+  (chosen, draw) =>
+    generate(
+      policy,
+      chosen.map((p) => p.tokens),
+      {
+        numGenerations: rl.num_generations,
+        maxTokens: rl.max_completion_length,
+        ...answerStops(policy),
+        temperature: rl.temperature,
+        topK: rl.top_k,
+        topP: rl.top_p,
+        seed,
+        streams: chosen.map((_, i) => (draw * rl.prompts_per_step + i) * STREAMS_PER_PROMPT),
+      },
+    );
+
 /**
  * The first `count` groups of draw `draw`: the step, or beyond `rl.max_steps` a further round of one, so that no draw of prompts and no
  * random stream is used twice. `seconds`: spent generating.
@@ -231,6 +269,7 @@ async function sampleGroups(
   prompts: readonly TrainPrompt[],
   draw: number,
   count: number,
+  complete: Complete,
 ): Promise<{ groups: ScoredGroup[]; seconds: number }> {
   const rl = config.rl;
   const started = performance.now();
@@ -238,20 +277,7 @@ async function sampleGroups(
   const chosen = promptBatch(config.seed, labels, rl.prompts_per_step, draw, rl.balance_classes)
     .slice(0, count)
     .map((i) => prompts[i]);
-  const rollouts = await generate(
-    policy,
-    chosen.map((p) => p.tokens),
-    {
-      numGenerations: rl.num_generations,
-      maxTokens: rl.max_completion_length,
-      ...answerStops(policy),
-      temperature: rl.temperature,
-      topK: rl.top_k,
-      topP: rl.top_p,
-      seed: config.seed,
-      streams: chosen.map((_, i) => (draw * rl.prompts_per_step + i) * STREAMS_PER_PROMPT),
-    },
-  );
+  const rollouts = await complete(chosen, draw);
   const seconds = (performance.now() - started) / 1000;
   const scores = await scoreAnswersOnDevice(
     policy.backend,

@@ -70,6 +70,7 @@ export async function trainLoop(
     if (state.step === maxSteps && state.maxSteps === undefined) await checkpoints.save(phase, policy, optimizer, { ...state, maxSteps });
     if (rehearsal && state.step < maxSteps) {
       await ahead(policy, (shadow) => rehearsal(shadow, new AdamW(shadow.model.trainable, optimizerOptions)));
+      run.signal?.throwIfAborted();
     }
     while (state.step < maxSteps) {
       const { metrics, numTokens } = await takeStep(state.step, optimizer);
