@@ -107,9 +107,23 @@ export function row_sums(out: usize, e: usize, x: usize, cols: i32, m: f32, scal
   for (let from = 0; from < cols; from += BLOCK) {
     const to = min(from + BLOCK, cols);
     const vec = from + ((to - from) & ~3);
+    const pairs = from + ((to - from) & ~7);
     let lv = f32x4.splat(0);
     let sv = f32x4.splat(0);
-    for (let c = from; c < vec; c += 4) {
+    for (let c = from; c < pairs; c += 8) {
+      const o = (<usize>c) << 2;
+      const d0 = f32x4.pmax(f32x4.mul(f32x4.sub(v128.load(x + o), m4), scale4), floor4);
+      const d1 = f32x4.pmax(f32x4.mul(f32x4.sub(v128.load(x + o, 16), m4), scale4), floor4);
+      const e0 = exp4(d0);
+      const e1 = exp4(d1);
+      if (e) {
+        v128.store(e + o, e0);
+        v128.store(e + o, e1, 16);
+      }
+      lv = f32x4.add(f32x4.add(lv, e0), e1);
+      sv = f32x4.add(f32x4.add(sv, f32x4.mul(e0, d0)), f32x4.mul(e1, d1));
+    }
+    for (let c = pairs; c < vec; c += 4) {
       const o = (<usize>c) << 2;
       const d = f32x4.pmax(f32x4.mul(f32x4.sub(v128.load(x + o), m4), scale4), floor4);
       const ed = exp4(d);

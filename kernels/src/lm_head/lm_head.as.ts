@@ -27,6 +27,7 @@ export function lm_head_dlogits(
   rows: i32, vocab: i32, inv_temperature: f32, lo: i32, hi: i32,
 ): void {
   const vec = vocab & ~3;
+  const pairs = vocab & ~7;
   const scale4 = f32x4.splat(inv_temperature);
   for (let r = lo; r < hi; r++) {
     const x = logits + ((<usize>r * vocab) << 2);
@@ -41,7 +42,14 @@ export function lm_head_dlogits(
     const g4 = f32x4.splat(-g);
     const target = x + ((<usize>load<u32>(targets + at)) << 2);
     const chosen = load<f32>(target);
-    for (let c = 0; c < vec; c += 4) {
+    for (let c = 0; c < pairs; c += 8) {
+      const o = x + ((<usize>c) << 2);
+      const a = f32x4.mul(g4, exp4(f32x4.sub(f32x4.mul(v128.load(o), scale4), l4)));
+      const b = f32x4.mul(g4, exp4(f32x4.sub(f32x4.mul(v128.load(o, 16), scale4), l4)));
+      v128.store(o, a);
+      v128.store(o, b, 16);
+    }
+    for (let c = pairs; c < vec; c += 4) {
       const o = x + ((<usize>c) << 2);
       v128.store(o, f32x4.mul(g4, exp4(f32x4.sub(f32x4.mul(v128.load(o), scale4), l4))));
     }
