@@ -43,7 +43,7 @@ function axis(name: string, side: 'x' | 'y', type: 'log' | 'value', range: { min
 }
 
 /** The gap is wide because ECharts without a DOM guesses how long a text is. */
-const legend = { bottom: 0, itemWidth: 16, itemHeight: 9, itemGap: 34, textStyle: { color: INK, fontSize: 12 } };
+const legend = { bottom: 0, itemWidth: 26, itemHeight: 9, itemGap: 34, textStyle: { color: INK, fontSize: 12 } };
 const decade = (x: number, up: boolean) => 10 ** (up ? Math.ceil(Math.log10(x)) : Math.floor(Math.log10(x)));
 
 /**
@@ -66,7 +66,7 @@ export function roofline(provider: string, rows: readonly Row[], floor: Floor): 
     name,
     type: 'line',
     data: roof(gbps),
-    showSymbol: false,
+    symbol: 'none', // else the legend draws one over the dashes
     lineStyle: { color: SOFT, width: 1.5, type },
     itemStyle: { color: SOFT },
   });
@@ -75,9 +75,11 @@ export function roofline(provider: string, rows: readonly Row[], floor: Floor): 
   const named = new Set(
     kernels.map((k) => own.filter((r) => r.kernel === k).reduce((a, r) => ((r.gflops ?? 0) > (a.gflops ?? 0) ? r : a))),
   );
+  /** Near the right edge a name stands on the other side. */
+  const edge = hi * (lo / hi) ** 0.2;
   const points = own.map((r) => ({
     value: [r.intensity, r.gflops],
-    label: { show: named.has(r), formatter: r.kernel, position: 'right', fontSize: 10, color: INK },
+    label: { show: named.has(r), formatter: r.kernel, position: (r.intensity ?? 1) > edge ? 'left' : 'right', fontSize: 10, color: INK },
   }));
   return svg(
     520,
