@@ -217,7 +217,7 @@ test('a peer that dies in a round is reported, ours is measured; ours that fails
 });
 
 test('of a large product some rows are checked, all columns of them; it is left out on CPUs', async () => {
-  const c = largeProduct(128);
+  const c = largeProduct('nn', 128, 128, 128);
   const run = async (row: number) => {
     const provider = scripted([], () => 9);
     const place: Provider['place'] = async (of, inputs) => {

@@ -1,7 +1,7 @@
 /**
  * Sizes of real models, square sweeps, and rows so many that no cache holds them. Qwen2.5-0.5B: hidden 896, 14 heads over 2 of 64, MLP
- * 4864. Qwen2.5-1.5B: hidden 1536, 12 heads over 2 of 128, MLP 8960 (config.json of the two). 512 tokens. The LM head over 151,936
- * words is left out: one f64 copy of its weight, for the reference, is 1 GB.
+ * 4864. Qwen2.5-1.5B: hidden 1536, 12 heads over 2 of 128, MLP 8960. Qwen2.5-7B: hidden 3584, 28 heads over 4 of 128, MLP 18,944 (config.json of
+ * the three). 512 tokens. The LM head over 151,936 words is left out: one f64 copy of its weight, for the reference, is 1 GB.
  */
 import { attention, crossEntropy, type HostBuffers, rmsnorm } from '@eagrl/kernels';
 import { type BenchCase, Draw, rowsOf } from '../lib/case.ts';
@@ -30,10 +30,10 @@ function attend(heads: number, kvHeads: number, headDim: number): BenchCase {
 const CHECKED = 64;
 
 /** A product as large as a GPU wants it; the f64 reference would take minutes for more than some rows. */
-export function largeProduct(n: number): BenchCase {
-  const c = product('nn', n, n, n, 'full');
-  const rows = [...new Draw('rows of a large product').ints(CHECKED, n)];
-  const inputs = ({ a, ...all }: HostBuffers) => ({ ...all, a: rowsOf(a, rows, n), c: new Float32Array(CHECKED * n) });
+export function largeProduct(form: 'nn' | 'nt', m: number, n: number, k: number): BenchCase {
+  const c = product(form, m, n, k, 'full');
+  const rows = [...new Draw('rows of a large product').ints(CHECKED, m)];
+  const inputs = ({ a, ...all }: HostBuffers) => ({ ...all, a: rowsOf(a, rows, k), c: new Float32Array(CHECKED * n) });
   return { ...c, hardwareOnly: true, sample: { output: 'c', width: n, rows, params: { ...c.params, m: CHECKED }, inputs } };
 }
 
@@ -68,7 +68,7 @@ const large: BenchCase[] = [
 export const models: readonly BenchCase[] = [
   ...[64, 128, 256].map((n) => product('nn', n, n, n)),
   product('nn', 2048, 2048, 2048, 'full'),
-  largeProduct(4096),
+  largeProduct('nn', 4096, 4096, 4096),
   // Qwen2.5-0.5B: up, down, the gradient of up's weight, one decode step of 16 rows.
   product('nt', T, 4864, 896, 'full'),
   product('nt', T, 896, 4864, 'full'),
@@ -78,9 +78,15 @@ export const models: readonly BenchCase[] = [
   product('nt', T, 1536, 1536, 'full'),
   product('nt', T, 8960, 1536, 'full'),
   product('nt', 16, 8960, 1536, 'full'),
+  // Qwen2.5-7B: query and output projection, one decode step of them; up, for GPUs.
+  product('nt', T, 3584, 3584, 'full'),
+  product('nt', 16, 3584, 3584, 'full'),
+  largeProduct('nt', T, 18_944, 3584),
   attend(14, 2, 64),
   attend(12, 2, 128),
+  attend(28, 4, 128),
   norm(T, 896, 'full'),
   norm(T, 1536, 'full'),
+  norm(T, 3584, 'full'),
   ...large,
 ];

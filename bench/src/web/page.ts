@@ -13,7 +13,7 @@ import { atFullClock, type BenchDevice, heaterOf, openBackends, own } from '../l
 import { type Receipt, writeReceipt } from '../lib/receipt.ts';
 import { noiseNote } from '../lib/report.ts';
 import { runCases } from '../lib/session.ts';
-import { NORMAL, QUICK } from '../lib/time.ts';
+import { FULL, NORMAL, QUICK } from '../lib/time.ts';
 
 const element = <T extends HTMLElement>(id: string): T => {
   const found = document.getElementById(id);
@@ -35,21 +35,28 @@ const machine = (): Machine => ({
 interface Asked {
   readonly filter: string;
   readonly devices: readonly BenchDevice[];
-  readonly quick: boolean;
+  readonly pace: keyof typeof PACES;
 }
+
+/** Samples, and the sets of cases beyond those that every run has. */
+const PACES = {
+  quick: { budget: QUICK, sets: [] },
+  normal: { budget: NORMAL, sets: ['normal'] },
+  full: { budget: FULL, sets: ['normal', 'full'] },
+} as const;
 
 const print = (line: string) => {
   table.textContent += `${line}\n`;
 };
 
-async function run({ filter, devices, quick }: Asked): Promise<Receipt> {
+async function run({ filter, devices, pace }: Asked): Promise<Receipt> {
   const wanted = (name: string) => suits(filter, name);
-  const chosen = cases.filter((c) => c.from === undefined || (!quick && c.from === 'normal'));
+  const { budget, sets } = PACES[pace];
+  const chosen = cases.filter((c) => c.from === undefined || sets.some((s) => s === c.from));
   const endings = devices.flatMap((device) => (device === 'wasm' ? ['wasm', 'wasm-1'] : ['webgpu']));
   if (!chosen.some((c) => endings.some((name) => wanted(`${titleOf(c)}/${name}`)))) {
     throw new Error(`no row has '${filter}' in its name; names look like ${titleOf(cases[0])}/wasm`);
   }
-  const budget = quick ? QUICK : NORMAL;
   const start = performance.now();
   const backends = await openBackends(devices, false);
   const heater = heaterOf(backends);
@@ -70,7 +77,7 @@ async function run({ filter, devices, quick }: Asked): Promise<Receipt> {
     commit: import.meta.env.VITE_COMMIT || null,
     command: `npm run bench:web, ${location.search || 'by hand'}`,
     versions: { eagrl: import.meta.env.VITE_VERSION },
-    workload: `${quick ? 'quick' : 'normal'}, ${devices.join(',')}, rows with '${filter}'; took ${Math.round(seconds)} s${heating ? `, ${heating}` : ''}`,
+    workload: `${pace}, ${devices.join(',')}, rows with '${filter}'; took ${Math.round(seconds)} s${heating ? `, ${heating}` : ''}`,
     floors,
     peers: [],
   };
@@ -109,5 +116,6 @@ element<HTMLFormElement>('form').addEventListener('submit', (event) => {
     status.textContent = 'failed: choose WebAssembly, WebGPU or both';
     return;
   }
-  void start({ filter: element<HTMLInputElement>('filter').value, devices, quick: checked('quick') });
+  const pace = element<HTMLSelectElement>('pace').value as Asked['pace'];
+  void start({ filter: element<HTMLInputElement>('filter').value, devices, pace });
 });

@@ -1,7 +1,7 @@
 /**
  * Plan. In a headless Chromium, WebGPU by SwiftShader: the page is isolated, so WebAssembly has threads; a quick run of one kernel on
  * both backends finishes with every row right, and the receipt it offers reads back, with errors below the bench's limit; the report is
- * whole. A filter that matches nothing says so.
+ * whole. A layer of a 7B, which a quick run lacks, is measured when all is asked for. A filter that matches nothing says so.
  */
 import { chromiumPath } from '@eagrl/testing';
 import { type Browser, chromium, type Page } from 'playwright-core';
@@ -52,6 +52,17 @@ test('a quick run finishes, its numbers verify, the receipt reads back', async (
   }
   expect(Object.keys(run.floors)).toEqual(expect.arrayContaining(['wasm', 'webgpu']));
   expect(await textOf('report')).toMatch(/^<!doctype html>[\s\S]*Roofline[\s\S]*<\/html>\s*$/);
+}, 300_000);
+
+test('all shapes of the bench can be asked for', async () => {
+  const large = 'rmsnorm/fwd/f32/512x3584';
+  expect(await start(large)).toMatch(/^failed: no row/);
+  await page.selectOption('#pace', 'full');
+  await page.uncheck('#webgpu'); // SwiftShader's rates take a minute of long samples
+  expect(await start(large)).toMatch(/^done: 2 rows, all right$/);
+  expect(readReceipt(await textOf('receipt')).run.workload).toMatch(/^full, wasm, /);
+  await page.selectOption('#pace', 'quick');
+  await page.check('#webgpu');
 }, 300_000);
 
 test('a filter without rows says so', async () => {
