@@ -13,7 +13,7 @@ import { atFullClock, type BenchDevice, heaterOf, openBackends, own } from '../l
 import { type Receipt, writeReceipt } from '../lib/receipt.ts';
 import { noiseNote } from '../lib/report.ts';
 import { runCases } from '../lib/session.ts';
-import { FULL, NORMAL, QUICK } from '../lib/time.ts';
+import { casesAt, PACES, type Pace } from './paces.ts';
 
 const element = <T extends HTMLElement>(id: string): T => {
   const found = document.getElementById(id);
@@ -35,15 +35,8 @@ const machine = (): Machine => ({
 interface Asked {
   readonly filter: string;
   readonly devices: readonly BenchDevice[];
-  readonly pace: keyof typeof PACES;
+  readonly pace: Pace;
 }
-
-/** Samples, and the sets of cases beyond those that every run has. */
-const PACES = {
-  quick: { budget: QUICK, sets: [] },
-  normal: { budget: NORMAL, sets: ['normal'] },
-  full: { budget: FULL, sets: ['normal', 'full'] },
-} as const;
 
 const print = (line: string) => {
   table.textContent += `${line}\n`;
@@ -51,8 +44,8 @@ const print = (line: string) => {
 
 async function run({ filter, devices, pace }: Asked): Promise<Receipt> {
   const wanted = (name: string) => suits(filter, name);
-  const { budget, sets } = PACES[pace];
-  const chosen = cases.filter((c) => c.from === undefined || sets.some((s) => s === c.from));
+  const { budget } = PACES[pace];
+  const chosen = casesAt(pace);
   const endings = devices.flatMap((device) => (device === 'wasm' ? ['wasm', 'wasm-1'] : ['webgpu']));
   if (!chosen.some((c) => endings.some((name) => wanted(`${titleOf(c)}/${name}`)))) {
     throw new Error(`no row has '${filter}' in its name; names look like ${titleOf(cases[0])}/wasm`);
@@ -116,6 +109,6 @@ element<HTMLFormElement>('form').addEventListener('submit', (event) => {
     status.textContent = 'failed: choose WebAssembly, WebGPU or both';
     return;
   }
-  const pace = element<HTMLSelectElement>('pace').value as Asked['pace'];
+  const pace = element<HTMLSelectElement>('pace').value as Pace;
   void start({ filter: element<HTMLInputElement>('filter').value, devices, pace });
 });
