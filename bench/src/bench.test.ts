@@ -7,6 +7,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { KernelSpec } from '@eagrl/kernels';
 import * as kernels from '@eagrl/kernels';
 import { type Backend, loadTuning, openDevice, ReferenceBackend } from '@eagrl/runtime';
@@ -19,7 +20,7 @@ import type { Bar } from './lib/bars.ts';
 import { type BenchCase, suits, titleOf } from './lib/case.ts';
 import { relativeRms } from './lib/check.ts';
 import { heater, heatNote } from './lib/heat.ts';
-import { cpuName } from './lib/machine.ts';
+import { cpuName, repository, withoutRoot } from './lib/machine.ts';
 import { measure } from './lib/measure.ts';
 import { commandOf } from './lib/options.ts';
 import { type Lane, own, type Provider, threadCounts } from './lib/provider.ts';
@@ -413,6 +414,8 @@ test('a processor is told from one of another generation with the same name', ()
 test('a receipt names files, not the folders of the machine', () => {
   const argv = ['--full', '--html', '/home/someone/out.html', '--compare=results/a.jsonl', '--filter', 'matmul/nn/f32', '--device=wasm'];
   expect(commandOf(argv)).toBe('npm run bench -- --full --html out.html --compare=a.jsonl --filter matmul/nn/f32 --device=wasm');
+  const file = fileURLToPath(new URL('bench/src/peers/torch_peer.py', repository));
+  expect(withoutRoot(`File "${file}", line 20`)).toBe('File "bench/src/peers/torch_peer.py", line 20');
 });
 
 test('the probes give what the reference gives, with every copy size and on one thread and two', async () => {

@@ -49,6 +49,18 @@ export interface BackendStats {
   compiled: number;
 }
 
+/** Of a backend that has done nothing. */
+export const noStats = (): BackendStats => ({
+  liveBytes: 0,
+  peakBytes: 0,
+  pooledBytes: 0,
+  dispatches: 0,
+  flops: 0,
+  submits: 0,
+  buffersCreated: 0,
+  compiled: 0,
+});
+
 /**
  * The ways in which a backend can compute an entry. Names are those of the spec; `default` is the entry's own WGSL.
  */

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 export interface Machine {
   readonly cpu: string;
@@ -42,6 +43,9 @@ export function commit(): string | null {
 
 /** Root of the checkout, from src/lib and from dist/lib alike. */
 export const repository = new URL('../../../', import.meta.url);
+
+/** Words of a library or its trace as a receipt gives them to others: files of the checkout by their names from its root. */
+export const withoutRoot = (text: string): string => text.replaceAll(fileURLToPath(repository), '');
 
 /** Package versions that a figure depends on. */
 export function versions(peers: readonly { readonly name: string; readonly version: string | null }[]): Record<string, string> {

@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { HostArray } from '@eagrl/kernels';
-import { repository } from '../lib/machine.ts';
+import { repository, withoutRoot } from '../lib/machine.ts';
 import type { Lane, Provider } from '../lib/provider.ts';
 import type { Budget, Samples } from '../lib/time.ts';
 import { type Job, type Kind, type Opened, type OpenOptions, outputOf } from './job.ts';
@@ -79,7 +79,7 @@ export class PeerProcess {
   }
 
   #die(reason: string): void {
-    this.#dead ??= reason;
+    this.#dead ??= withoutRoot(reason);
     this.#settle?.({ error: this.#dead });
   }
 
@@ -95,7 +95,7 @@ export class PeerProcess {
         clearTimeout(timer);
         this.#settle = undefined;
         if (error === undefined) resolve(value as T);
-        else reject(new Error(error));
+        else reject(new Error(withoutRoot(error)));
       };
       this.#send(request);
     });

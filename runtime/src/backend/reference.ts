@@ -1,6 +1,7 @@
 /** The f64 references of the kernels as a device: slow, obviously right, what the other backends are compared with. */
 import type { KernelSpec, Params, RefBuffers } from '@eagrl/kernels';
-import type { Backend, BackendStats, DeviceBuffer, DeviceInfo, HostData, Slice } from '../backend.ts';
+import type { Backend, DeviceBuffer, DeviceInfo, HostData, Slice } from '../backend.ts';
+import { noStats } from '../backend.ts';
 import { type DispatchLog, reportDispatch, scan } from '../debug.ts';
 import { checkCopy, checkData, checkDispatch, checkLength, checkSlice, type OwnedBuffer, owned } from './check.ts';
 
@@ -19,16 +20,7 @@ export class ReferenceBackend implements Backend {
     maxBufferBytes: 2 ** 33,
     maxBindingBytes: 2 ** 33,
   };
-  readonly stats: BackendStats = {
-    liveBytes: 0,
-    peakBytes: 0,
-    pooledBytes: 0,
-    dispatches: 0,
-    flops: 0,
-    submits: 0,
-    buffersCreated: 0,
-    compiled: 0,
-  };
+  readonly stats = noStats();
   /** Never resolves: nothing can be lost. */
   readonly lost = new Promise<string>(() => {});
   readonly #debug: number;

@@ -3,7 +3,8 @@
  * GPU's driver does that beside the calling thread and several at a time, where a first step meets one kernel after the other and waits for each.
  */
 import { entryOf, type KernelEntry, type KernelSpec, type Params } from '@eagrl/kernels';
-import type { Backend, BackendKind, BackendStats, DeviceBuffer, DeviceInfo, HostData, Launch, Slice, Variants } from '../backend.ts';
+import type { Backend, BackendKind, DeviceBuffer, DeviceInfo, HostData, Launch, Slice, Variants } from '../backend.ts';
+import { noStats } from '../backend.ts';
 import { Context } from '../context.ts';
 import { checkCopy, checkData, checkDispatch, checkLength, checkSlice, type OwnedBuffer, owned } from './check.ts';
 
@@ -13,16 +14,7 @@ class Rehearsal implements Backend {
   readonly info: DeviceInfo;
   readonly variants: Variants | undefined;
   readonly lost = new Promise<string>(() => {});
-  readonly stats: BackendStats = {
-    liveBytes: 0,
-    peakBytes: 0,
-    pooledBytes: 0,
-    dispatches: 0,
-    flops: 0,
-    submits: 0,
-    buffersCreated: 0,
-    compiled: 0,
-  };
+  readonly stats = noStats();
   readonly compilesAside = false;
   /** One launch of each entry and variant. */
   readonly #met = new Map<KernelEntry, Map<string, Launch>>();

@@ -3,7 +3,7 @@
  * The corpus knows the answer format, labs, ranges and flags, and no cohort's labels.
  * Command: eagrl pretrain --config configs/pretrain.yaml
  */
-import { type AdamW, learningRate, type PromptGroup } from '@eagrl/runtime';
+import { learningRate, type PromptGroup } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import { LABS } from '../data/lab_dictionary.ts';
 import type { Policy } from '../policy.ts';
@@ -13,7 +13,7 @@ import { END_OF_TEXT, IM_END, SPECIAL_TOKENS } from '../text/special_tokens.ts';
 import type { Tokenizer, TokenizerJson } from '../text/tokenizer.ts';
 import { sftStep } from '../train/sft_step.ts';
 import { sftReport } from './sft.ts';
-import { type StepReport, type TrainingRun, trainLoop } from './train_loop.ts';
+import { type TrainingRun, trainSteps } from './train_loop.ts';
 
 /** Documents that the vocabulary is learnt from: beyond a few thousand it no longer changes. */
 const TOKENIZER_DOCUMENTS = 8000;
@@ -72,7 +72,7 @@ function stepGroups(tokenizer: Tokenizer, config: Config, step: number): PromptG
 export async function pretrain(policy: Policy, config: Config, run: TrainingRun): Promise<void> {
   const { max_steps: maxSteps, ...c } = config.pretrain;
   const options = { weightDecay: c.weight_decay, maxGradNorm: c.max_grad_norm, beta2: 0.95 };
-  const takeStep = async (learner: Policy, step: number, optimizer: AdamW): Promise<StepReport> => {
+  await trainSteps(policy, run, maxSteps, options, async (learner, step, optimizer) => {
     const started = performance.now();
     const rate = learningRate(c.lr_scheduler_type, c.learning_rate, step, maxSteps, c.warmup_ratio);
     const result = await sftStep(learner, optimizer, stepGroups(policy.tokenizer, config, step), {
@@ -80,13 +80,5 @@ export async function pretrain(policy: Policy, config: Config, run: TrainingRun)
       maxTokens: run.maxTokens,
     });
     return sftReport(result, rate, started);
-  };
-  await trainLoop(
-    policy,
-    run,
-    maxSteps,
-    options,
-    (step, optimizer) => takeStep(policy, step, optimizer),
-    (shadow, optimizer) => takeStep(shadow, 0, optimizer),
-  );
+  });
 }

@@ -1,10 +1,10 @@
 /** Supervised fine-tuning on (prompt, completion) examples: Stage 1's distillation, and the baseline on bare answers. */
-import { type AdamW, learningRate, type PromptGroup } from '@eagrl/runtime';
+import { learningRate, type PromptGroup } from '@eagrl/runtime';
 import type { Config } from '../config/schema.ts';
 import type { Policy } from '../policy.ts';
 import { epochBatch, stepsPerEpoch } from '../train/batches.ts';
 import { sftStep } from '../train/sft_step.ts';
-import { type StepReport, type TrainingRun, trainLoop } from './train_loop.ts';
+import { type StepReport, type TrainingRun, trainSteps } from './train_loop.ts';
 
 /** What the log says of a step that began at `started` (performance.now()); `more` stands before the times. */
 export function sftReport(
@@ -32,7 +32,7 @@ export async function trainSft(
   const perEpoch = stepsPerEpoch(examples.length, config.train_batch_size);
   const maxSteps = Math.max(1, Math.round(perEpoch * config.num_train_epochs));
   const options = { weightDecay: config.weight_decay, maxGradNorm: config.max_grad_norm };
-  const takeStep = async (learner: Policy, step: number, optimizer: AdamW): Promise<StepReport> => {
+  await trainSteps(policy, run, maxSteps, options, async (learner, step, optimizer) => {
     const started = performance.now();
     const batch = epochBatch(seed, run.phase, examples.length, config.train_batch_size, step).map((i) => examples[i]);
     const rate = learningRate(config.lr_scheduler_type, config.learning_rate, step, maxSteps, config.warmup_ratio);
@@ -42,13 +42,5 @@ export async function trainSft(
       dropout: { seed, step },
     });
     return sftReport(result, rate, started, { epoch: (step + 1) / perEpoch });
-  };
-  await trainLoop(
-    policy,
-    run,
-    maxSteps,
-    options,
-    (step, optimizer) => takeStep(policy, step, optimizer),
-    (shadow, optimizer) => takeStep(shadow, 0, optimizer),
-  );
+  });
 }

@@ -94,3 +94,20 @@ export async function trainLoop(
     optimizer.destroy();
   }
 }
+
+/** `trainLoop` with steps that any policy of the shape can take: the first of them is its own rehearsal. */
+export const trainSteps = (
+  policy: Policy,
+  run: TrainingRun,
+  maxSteps: number,
+  options: AdamWOptions,
+  takeStep: (learner: Policy, step: number, optimizer: AdamW) => Promise<StepReport>,
+): Promise<void> =>
+  trainLoop(
+    policy,
+    run,
+    maxSteps,
+    options,
+    (step, optimizer) => takeStep(policy, step, optimizer),
+    (shadow, optimizer) => takeStep(shadow, 0, optimizer),
+  );
